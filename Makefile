@@ -1,0 +1,39 @@
+# The one entry to everything: each target makes what it needs, in .venv and nowhere else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test lint clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+STAMP := .venv/.installed
+# PIP_USER=0: an environment or pip.conf that asks for the user's site has no say here.
+PIP := PIP_USER=0 PYTHONNOUSERSITE=1 .venv/bin/python -m pip --disable-pip-version-check
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONNOUSERSITE := 1
+
+demo: $(STAMP)
+	snakemake --cores all --configfile configs/default.yaml
+	deepgen-bench show results/default
+
+test: $(STAMP)
+	pytest
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+# Results stay: remove results/<experiment> and results/runs by hand.
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.txt pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo 'error: the pinned packages are for Python 3.11; found: $(or $(shell { "$(PYTHON)" --version | head -n 1; } 2>/dev/null),no python3). Install python3.11 or run: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	test -x .venv/bin/python || "$(PYTHON)" -m venv .venv
+	$(PIP) install --require-hashes -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,25 @@
+"""Train, measure and compare deep generative models: `snakemake --cores all`.
+
+`--configfile configs/mnist.yaml` replaces the default experiment; see README.md.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# An experiment is one file: without this test `--configfile` would be merged into the default one.
+if "models" not in config:
+
+    configfile: "configs/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,

@@ -1,0 +1,194 @@
+"""The command line: one subcommand for each stage of the workflow, and a few for people."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepgen_bench.device import set_threads
+from deepgen_bench.errors import UserError
+
+app = typer.Typer(
+    help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through the "
+    "stages below; `score` and `sample` need no experiment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+STAGE, PEOPLE = "Stages of the workflow", "For people"
+
+ExperimentFile = Annotated[Path, typer.Argument(help="experiment file (YAML or JSON)")]
+Dataset = Annotated[str, typer.Option(help="label of a dataset of the experiment")]
+Model = Annotated[str, typer.Option(help="label of a model of the experiment")]
+BlockNumber = Annotated[int, typer.Option(help="block of seeds: seed // seeds_per_job")]
+Results = Annotated[Path, typer.Option(help="results folder")]
+RESULTS = Path("results")
+
+
+def open_store(experiment: Path, results: Path, dataset: str | None = None, model: str | None = None):  # type: ignore[no-untyped-def]
+    """The experiment's store, with labels checked."""
+    from deepgen_bench.config import load_experiment
+    from deepgen_bench.store import Store
+
+    store = Store(load_experiment(experiment), results)
+    for kind, label, valid in (
+        ("dataset", dataset, store.experiment.datasets),
+        ("model", model, store.experiment.models),
+    ):
+        if label is not None and label not in valid:
+            raise UserError(f"--{kind}: {label!r} is not in {experiment}; valid: {', '.join(valid)}")
+    return store
+
+
+def on_block(
+    stage: Callable[..., None], experiment: Path, results: Path, dataset: str, model: str, block: int
+) -> None:
+    store = open_store(experiment, results, dataset, model)
+    if block not in store.blocks():
+        raise UserError(f"--block: {block}; valid: {', '.join(map(str, store.blocks()))}")
+    stage(store, dataset, model, block)
+
+
+@app.command(rich_help_panel=STAGE)
+def prepare(experiment: ExperimentFile, dataset: Dataset, results: Results = RESULTS) -> None:
+    """Write a dataset's fixed train, validation and test split."""
+    from deepgen_bench.stages.prepare import prepare_dataset
+
+    prepare_dataset(open_store(experiment, results, dataset), dataset)
+
+
+@app.command(rich_help_panel=STAGE)
+def extractor(experiment: ExperimentFile, dataset: Dataset, results: Results = RESULTS) -> None:
+    """Train the classifier whose features the fidelity metrics use."""
+    from deepgen_bench.stages.extractor import train_extractor
+
+    train_extractor(open_store(experiment, results, dataset), dataset)
+
+
+@app.command(rich_help_panel=STAGE)
+def train(
+    experiment: ExperimentFile, dataset: Dataset, model: Model, block: BlockNumber, results: Results = RESULTS
+) -> None:
+    """Train and sample the replicates of a block that are not in the store yet."""
+    from deepgen_bench.stages.train import train_block
+
+    on_block(train_block, experiment, results, dataset, model, block)
+
+
+@app.command(rich_help_panel=STAGE)
+def measure(
+    experiment: ExperimentFile, dataset: Dataset, model: Model, block: BlockNumber, results: Results = RESULTS
+) -> None:
+    """Measure samples: fidelity, transport and what else the experiment names."""
+    from deepgen_bench.stages.measure import measure_samples
+
+    on_block(measure_samples, experiment, results, dataset, model, block)
+
+
+@app.command(rich_help_panel=STAGE)
+def likelihood(
+    experiment: ExperimentFile, dataset: Dataset, model: Model, block: BlockNumber, results: Results = RESULTS
+) -> None:
+    """Measure log-likelihoods, exact or bounded, where a model has one."""
+    from deepgen_bench.stages.measure import measure_likelihood
+
+    on_block(measure_likelihood, experiment, results, dataset, model, block)
+
+
+@app.command(rich_help_panel=STAGE)
+def aggregate(experiment: ExperimentFile, results: Results = RESULTS) -> None:
+    """Join the measurements of all runs into metrics.csv and summary.csv."""
+    from deepgen_bench.report.summary import aggregate as join
+
+    store = open_store(experiment, results)
+    join(store.all_measurements(), store.home)
+
+
+@app.command(rich_help_panel=STAGE)
+def tables(
+    folder: Annotated[Path, typer.Argument(help="experiment folder, or a metrics.csv")],
+    checkpoint: Annotated[str, typer.Option(help="final or best (chosen on validation data)")] = "final",
+) -> None:
+    """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
+    from deepgen_bench.results import load_results
+    from deepgen_bench.report.tables import write_tables
+
+    home = folder.parent if folder.suffix == ".csv" else folder
+    write_tables(load_results(folder), home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}"), checkpoint)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def show(
+    folder: Annotated[list[Path], typer.Argument(help="experiment folders or metrics.csv files; several are merged")],
+    checkpoint: Annotated[str, typer.Option(help="final or best (chosen on validation data)")] = "final",
+) -> None:
+    """Print comparison tables."""
+    from deepgen_bench.results import load_results
+    from deepgen_bench.report.tables import show as render
+
+    print(render(load_results(*folder), checkpoint))
+
+
+@app.command(rich_help_panel=PEOPLE)
+def check(experiment: ExperimentFile) -> None:
+    """Check an experiment file without running anything."""
+    store = open_store(experiment, RESULTS)
+    e = store.experiment
+    print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
+
+
+@app.command(rich_help_panel=PEOPLE)
+def schema() -> None:
+    """Print the JSON schema of experiment files."""
+    import json
+
+    from deepgen_bench.config import Experiment
+
+    print(json.dumps(Experiment.model_json_schema(), indent=1))
+
+
+@app.command(rich_help_panel=PEOPLE)
+def score(
+    real: Annotated[Path, typer.Argument(help="folder of images, .npy or .npz array, or .npz with mu and sigma")],
+    generated: Annotated[Path, typer.Argument(help="the same, of what is to be scored")],
+    extractor: Annotated[str, typer.Option(help="inception, classifier or data")] = "inception",
+    weights: Annotated[Path | None, typer.Option(help="the extractor's weights, where they are not to be downloaded")] = None,
+    n: Annotated[int | None, typer.Option(help="use the first n of both")] = None,
+    seed: Annotated[int, typer.Option(help="of subsets and shuffles")] = 0,
+    output: Annotated[Path | None, typer.Option(help="also write a CSV file")] = None,
+) -> None:
+    """Score samples of your own; needs no experiment."""
+    from deepgen_bench.stages.score import score_files
+
+    print(score_files(real, generated, extractor, weights, n, seed, output))
+
+
+@app.command(rich_help_panel=PEOPLE)
+def sample(
+    run: Annotated[Path, typer.Argument(help="a replicate's folder, results/runs/DATASET/MODEL/HASH/seed_K")],
+    n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,
+    output: Annotated[Path, typer.Option(help=".png: a picture; .npy: an array as stored")] = Path("samples.png"),
+    checkpoint: Annotated[str, typer.Option(help="final or best")] = "final",
+    seed: Annotated[int, typer.Option(help="of the draws")] = 0,
+    draw: Annotated[bool, typer.Option(help="draw from p(x|z) instead of showing the decoder's mean (VAE)")] = False,
+) -> None:
+    """Sample a trained replicate into a picture or an array."""
+    from deepgen_bench.stages.sample import sample_run
+
+    print(sample_run(run, n, output, checkpoint, seed, draw))
+
+
+def main() -> None:
+    """Entry point: any `UserError` is one line on stderr and exit status 2."""
+    set_threads()
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

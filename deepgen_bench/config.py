@@ -1,0 +1,164 @@
+"""The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from deepgen_bench.datasets import DATASETS
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics import METRICS
+from deepgen_bench.models import MODELS
+from deepgen_bench.models.specs import ModelSettings, ModelSpec
+from deepgen_bench.settings import Settings
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+class DatasetEntry(Settings):
+    """One dataset of the experiment.
+
+    `dataset` is a registered name (the label itself if absent), `settings` its own settings; `budget` is what every model
+    gets alike: training examples seen by the generator or decoder; `models` overrides hyper-parameters and `metrics` settings
+    of sample metrics on this dataset.
+    """
+
+    dataset: str | None = None
+    settings: dict[str, Any] = {}
+    budget: Annotated[int, Field(ge=1)]
+    models: dict[Label, dict[str, Any]] = {}
+    metrics: dict[str, dict[str, Any]] = {}
+
+
+class ModelEntry(Settings):
+    """One model of the experiment: a registered name (the label itself if absent) and its settings."""
+
+    model: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class LikelihoodSettings(Settings):
+    """`k`: numbers of importance samples, each dividing the next; `n`: test examples."""
+
+    k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)
+    n: Annotated[int, Field(ge=2)] = 10_000
+
+
+class Experiment(Settings):
+    """A whole experiment file. `samples` is drawn from every replicate; `metrics` maps sample-metric families to settings."""
+
+    name: Label
+    base_seed: Seed = 0
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    seeds_per_job: Annotated[int, Field(ge=1, le=1000)] = 5
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    samples: Annotated[int, Field(ge=2)] = 10_000
+    datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
+    models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]
+    metrics: dict[str, dict[str, Any]] = {"fidelity": {}, "transport": {}}
+    likelihood: LikelihoodSettings | None = LikelihoodSettings()
+
+    def dataset(self, label: str) -> Any:
+        """The dataset object that the label stands for."""
+        entry = self.datasets[label]
+        cls = named(f"datasets.{label}.dataset", lambda: DATASETS[entry.dataset or label])
+        return cls(validated(cls.Settings, entry.settings, f"datasets.{label}.settings"))
+
+    def model_spec(self, label: str) -> ModelSpec:
+        return named(f"models.{label}.model", lambda: MODELS[self.models[label].model or label])
+
+    def model_settings(self, model: str, dataset: str) -> ModelSettings:
+        """Hyper-parameters of a model on a dataset: defaults, then the model's settings, then the dataset's overrides."""
+        own, special = self.models[model].settings, self.datasets[dataset].models.get(model, {})
+        cls = self.model_spec(model).settings
+        validated(cls, own, f"models.{model}.settings")
+        return validated(cls, {**own, **special}, f"datasets.{dataset}.models.{model}")
+
+    def metric_settings(self, family: str, dataset: str) -> Any:
+        """Settings of a family of sample metrics on a dataset: defaults, the family's, the dataset's overrides."""
+        cls = named(f"metrics.{family}", lambda: METRICS[family].Settings)
+        validated(cls, self.metrics[family], f"metrics.{family}")
+        special = self.datasets[dataset].metrics.get(family, {})
+        return validated(cls, {**self.metrics[family], **special}, f"datasets.{dataset}.metrics.{family}")
+
+    def uses_extractor(self, dataset: str, extractor: str) -> bool:
+        """Whether the sample metrics on this dataset need a feature network."""
+        if "fidelity" not in self.metrics:
+            return False
+        made = self.dataset(dataset)
+        return extractor in self.metric_settings("fidelity", dataset).extractors_for(made.support, made.has_labels)
+
+
+def named(key: str, get: Any) -> Any:
+    """`get()`, with the key put in front of what it finds wrong."""
+    try:
+        return get()
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+
+
+def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
+    """`data` as a `cls`; the first thing wrong becomes one line that names the key, what was found and what is valid."""
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([key, *(str(part) for part in first["loc"])] if key else [str(part) for part in first["loc"]])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{where}: unknown key; valid: {', '.join(cls_at(cls, first['loc']))}") from None
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise UserError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}{found}") from None
+
+
+def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields that are valid at the place where an unknown key was found."""
+    for part in location[:-1]:
+        annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
+        for candidate in (annotation, *getattr(annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                cls = candidate
+    return sorted(cls.model_fields)
+
+
+def load_experiment(source: Path | dict[str, Any]) -> Experiment:
+    """Read and check an experiment file (or the same as a dictionary); any fault is one `UserError`."""
+    where = f"{source}: " if isinstance(source, Path) else ""
+    if isinstance(source, Path):
+        try:
+            data = yaml.safe_load(source.read_text())
+        except OSError as error:
+            raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from None
+    else:
+        data = source
+    if not isinstance(data, dict):
+        raise UserError(f"{where}expected a mapping of keys, found {type(data).__name__}")
+    return named(where.removesuffix(": "), lambda: check(data)) if where else check(data)
+
+
+def check(data: dict[str, Any]) -> Experiment:
+    """Everything that can be found wrong without data or torch."""
+    experiment = validated(Experiment, data, "")
+    if len(set(experiment.seeds)) < len(experiment.seeds):
+        raise UserError(f"seeds: each seed once, found {list(experiment.seeds)}")
+    ks = experiment.likelihood.k if experiment.likelihood else (1,)
+    if any(big % small or big == small for small, big in zip(ks, ks[1:], strict=False)):
+        raise UserError(f"likelihood.k: ascending numbers that each divide the next, found {list(ks)}")
+    for label, entry in experiment.datasets.items():
+        dataset = experiment.dataset(label)
+        for kind, names, valid in (("models", entry.models, experiment.models), ("metrics", entry.metrics, experiment.metrics)):
+            for name in names:
+                if name not in valid:
+                    raise UserError(f"datasets.{label}.{kind}.{name}: not in this experiment; valid: {', '.join(valid)}")
+        for model in experiment.models:
+            settings = experiment.model_settings(model, label)
+            named(f"models.{model} on datasets.{label}", lambda s=settings, d=dataset: s.check(d.support))
+        for family in experiment.metrics:
+            metric = experiment.metric_settings(family, label)
+            if hasattr(metric, "check"):
+                named(f"metrics.{family} on datasets.{label}", lambda m=metric, d=dataset: m.check(d.support, d.has_labels))
+    return experiment

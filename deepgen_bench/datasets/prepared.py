@@ -1,0 +1,103 @@
+"""Splits on disk: plain arrays and, written last, the `dataset.json` that names and seals them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import canonical_json, read_array, read_json, sha256_of, write_array, write_json
+
+MANIFEST = "dataset.json"
+
+
+def prepare(dataset: Dataset, base_seed: int, directory: Path) -> None:
+    """Write `<split>.npy`, `<split>_labels.npy` where there are labels, and `dataset.json` into `directory`.
+
+    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range. `digest` in
+    `dataset.json` stands for the contents and the spec, wherever they lie and whatever they are called.
+    """
+    splits = dataset.splits(base_seed)
+    check_splits(dataset.name, splits)
+    (directory / MANIFEST).unlink(missing_ok=True)  # an interrupted rewrite must not look whole
+    arrays = {f"{split}.npy": getattr(splits, split) for split in SPLITS}
+    arrays |= {f"{split}_labels.npy": labels for split, labels in splits.labels.items()}
+    for name, array in arrays.items():
+        write_array(directory / name, np.ascontiguousarray(array))
+    files = {name: sha256_of(directory / name) for name in arrays}
+    spec = splits.spec.to_json()
+    manifest = {
+        "name": dataset.name,
+        "settings": dataset.settings.identity(),
+        "base_seed": base_seed,
+        "spec": spec,
+        "sizes": {split: len(getattr(splits, split)) for split in SPLITS},
+        "files": files,
+        "digest": sha256_of(canonical_json({"spec": spec, "files": files}).encode()),
+    }
+    write_json(directory / MANIFEST, manifest)
+
+
+def check_splits(name: str, splits: Splits) -> None:
+    """Raise a UserError that names dataset and split unless every array is what `splits.spec` promises."""
+    spec = splits.spec
+    dtype = np.float64 if spec.support == "continuous" else np.uint8
+    levels = 2 if spec.support == "binary" else spec.levels
+    if set(splits.labels) != (set(SPLITS) if spec.classes else set()):
+        raise UserError(f"dataset {name}: labels of {sorted(splits.labels)}, but spec.classes is {spec.classes}")
+    for split in SPLITS:
+        array, source = getattr(splits, split), f"dataset {name}, {split}"
+        if array.dtype != dtype or array.shape[1:] != spec.shape:
+            found = f"{array.dtype} {array.shape}"
+            raise UserError(f"{source}: {found}, expected {np.dtype(dtype)} (n, {', '.join(map(str, spec.shape))})")
+        if len(array) == 0:
+            raise UserError(f"{source}: no examples")
+        if dtype is np.float64 and not np.isfinite(array).all():
+            raise UserError(f"{source}: not all values are finite")
+        if levels is not None and array.max() >= levels:
+            raise UserError(f"{source}: value {array.max()}, valid: 0 … {levels - 1}")
+        if spec.classes:
+            labels = splits.labels[split]
+            if labels.dtype != np.int64 or labels.shape != array.shape[:1]:
+                raise UserError(f"{source}: labels {labels.dtype} {labels.shape}, expected int64 ({len(array)},)")
+            if labels.min() < 0 or labels.max() >= spec.classes:
+                wrong = labels.min() if labels.min() < 0 else labels.max()
+                raise UserError(f"{source}: label {wrong}, valid: 0 … {spec.classes - 1}")
+
+
+class Prepared:
+    """A prepared dataset. Only `dataset.json` is read at first, and a split's file only when that split is asked for.
+
+    `spec` and `sizes` (examples per split) say what there is, `digest` stands for the contents.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        manifest = read_json(directory / MANIFEST)
+        try:
+            self.name: str = manifest["name"]
+            self.spec = DataSpec.from_json(manifest["spec"])
+            self.sizes: dict[str, int] = manifest["sizes"]
+            self.digest: str = manifest["digest"]
+            self._files: dict[str, str] = manifest["files"]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{directory / MANIFEST}: not written by prepare ({error!r})") from None
+
+    def split(self, name: str) -> np.ndarray:
+        """The examples of a split, (n, *spec.shape); float64, or uint8 for images and binary data."""
+        return self._read(name, f"{name}.npy")
+
+    def labels(self, name: str) -> np.ndarray | None:
+        """The labels of a split, int64 (n,); None where the dataset has none."""
+        return self._read(name, f"{name}_labels.npy") if self.spec.classes else None
+
+    def _read(self, split: str, file: str) -> np.ndarray:
+        if split not in SPLITS:
+            raise UserError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
+        path = self.directory / file
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        if sha256_of(path) != self._files.get(file):
+            raise UserError(f"{path}: does not match its sha256 in {MANIFEST}; prepare the dataset anew")
+        return read_array(path)

@@ -1,0 +1,79 @@
+"""What the user's own images share, whatever they come from: settings, splitting, labels, fingerprint."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import sha256_of
+from deepgen_bench.seeds import derive_rng
+from deepgen_bench.settings import Settings, not_identity
+
+MINIMUM_IMAGES = 10
+
+
+class UserSettings(Settings):
+    path: Path = not_identity()
+    validation_fraction: float = Field(0.1, gt=0, le=0.4)
+    test_fraction: float = Field(0.1, gt=0, le=0.4)
+
+
+class UserImages(Dataset):
+    """Images from `settings.path`; splits that the source does not have are taken, seeded and stratified, from train.
+
+    The content of the files, not their place, is what the data's digest stands for.
+    """
+
+    settings: UserSettings
+    support = "image"
+
+    @property
+    def path(self) -> Path:
+        return self.settings.path.expanduser()
+
+    def complete(
+        self, images: dict[str, np.ndarray], labels: dict[str, np.ndarray], levels: int, base_seed: int
+    ) -> Splits:
+        """The three splits from the given ones, of which train always is; labels are empty or as the images."""
+        n = len(images["train"])
+        missing = [split for split in SPLITS if split not in images]
+        if missing and n < MINIMUM_IMAGES:
+            raise UserError(f"{self.path}: {n} images to split, at least {MINIMUM_IMAGES} are needed")
+        strata = labels.get("train", np.zeros(n, np.int64))
+        rng = derive_rng(base_seed, "split", self.name)
+        index = {"train": np.arange(n)}
+        for split in missing:
+            fraction = getattr(self.settings, f"{split}_fraction")
+            kept, taken = split_off(strata[index["train"]], max(1, round(fraction * n)), rng)
+            index[split], index["train"] = index["train"][taken], index["train"][kept]
+
+        def fill(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return given | {split: given["train"][i] for split, i in index.items()} if missing else given
+
+        images, labels = fill(images), fill(labels) if labels else {}
+        spec = DataSpec(
+            images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None
+        )
+        return Splits(spec, **images, labels=labels)
+
+    def _check_classes(self, labels: dict[str, np.ndarray]) -> int:
+        present = np.unique(labels["train"])
+        if not np.array_equal(present, np.arange(len(present))):
+            gap = int(np.argmax(present != np.arange(len(present))))
+            raise UserError(f"{self.path}: labels must be 0 … classes - 1, but no training image has label {gap}")
+        for split, values in labels.items():
+            if not np.isin(values, present).all():
+                unknown = values[~np.isin(values, present)][0]
+                raise UserError(f"{self.path}: label {unknown} of {split} does not occur in train")
+        return len(present)
+
+    def stamp(self, files: Iterable[Path]) -> str:
+        """The fingerprint of `files`: names, sizes and times of change."""
+        stats = ((file, file.stat()) for file in files)
+        lines = [f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
+        return sha256_of("\n".join(lines).encode())

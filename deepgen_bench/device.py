@@ -1,0 +1,97 @@
+"""Which device a job runs on. CUDA is looked for without importing torch, and a GPU is taken for one job at a time."""
+
+import ctypes
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+from deepgen_bench.errors import UserError
+
+# One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
+# numbers reproducible to the bit, so it is set here and not left to the environment.
+THREADS = 1
+
+
+def set_threads() -> None:
+    """Fix the thread counts of numerical libraries; must run before numpy or torch is imported."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(THREADS)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
+
+
+def cuda_count() -> int:
+    """Number of CUDA devices that the driver shows to this process (it honours CUDA_VISIBLE_DEVICES)."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+
+
+def resolve(device: str) -> str:
+    """ "cpu" or "cuda" for the experiment's `device`; "cuda" without one is an error."""
+    if device == "cpu":
+        return "cpu"
+    if cuda_count():
+        return "cuda"
+    if device == "cuda":
+        raise UserError("device: cuda, but the driver shows no CUDA device; valid here: auto, cpu")
+    return "cpu"
+
+
+def open_device(device: str) -> str:
+    """Make `device` ready for torch and return what it became: "cpu" or "cuda".
+
+    With several GPUs the job takes one that no other job here holds, through a lock that the system frees when the process
+    ends; a batch scheduler's own choice is left alone. `auto` falls back to the CPU where CUDA does not work.
+    """
+    chosen = resolve(device)
+    if chosen == "cuda":
+        if "SLURM_JOB_ID" not in os.environ:
+            take_gpu()
+        problem = cuda_problem()
+        if problem and device == "cuda":
+            raise UserError(f"device: cuda does not work here ({problem}); valid here: auto, cpu")
+        if problem:
+            chosen = "cpu"
+    import torch
+
+    torch.set_num_threads(THREADS)
+    return chosen
+
+
+def take_gpu() -> None:
+    """Show this process one GPU alone: the first whose lock file is free, or the first if none is."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(i) for i in range(cuda_count())]
+    for name in names:
+        lock = Path(tempfile.gettempdir()) / f"deepgen_bench-gpu-{name}.lock"
+        # open for as long as the process lives: the descriptor is never closed on purpose
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        os.environ["CUDA_VISIBLE_DEVICES"] = name
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = names[0]
+
+
+def cuda_problem() -> str:
+    """What stands in the way of CUDA in this process; empty if it works."""
+    import torch
+
+    try:
+        if not torch.cuda.is_available():
+            return "torch sees no CUDA device"
+        torch.ones(2, device="cuda").sum().item()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    return ""

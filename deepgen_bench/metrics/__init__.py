@@ -1,0 +1,11 @@
+"""Metrics: pure functions of arrays, and the families that apply them to what a run has sampled."""
+
+from deepgen_bench.registry import Registry
+
+METRICS = Registry(
+    "metric",
+    {
+        "fidelity": "deepgen_bench.metrics.fidelity:Fidelity",
+        "transport": "deepgen_bench.metrics.transport:TransportDistances",
+    },
+)

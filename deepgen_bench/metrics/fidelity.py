@@ -1,0 +1,250 @@
+"""Distances between feature distributions: Fréchet distance, inception score, kernel distance, precision and recall."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from deepgen_bench.datasets.spec import Support
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points
+from deepgen_bench.metrics.features import Context, Extractor, Features, as_vectors
+from deepgen_bench.metrics.frechet import frechet_distance
+from deepgen_bench.metrics.measurement import Direction, Measurement
+from deepgen_bench.seeds import derive_seed
+from deepgen_bench.settings import Settings, not_identity
+
+SPLITS = 10
+"""Splits of the inception score, as in all published scores: fewer splits give higher values."""
+
+
+def inception_score(logits: np.ndarray, splits: int = SPLITS, seed: int = 0) -> float:
+    """exp(E KL(p(y|x) || p(y))), averaged over `splits` parts of the shuffled `logits` (n, classes) with n >= `splits`.
+
+    Salimans et al. 2016, section 4. Between 1 and the number of classes; biased downwards when the parts are small.
+    The spread over splits that papers print after it is not a standard error and is not returned.
+    """
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+
+    _check_positive(splits=splits)
+    logits = as_points("logits", logits, at_least=splits)
+    # probabilities under exp(-700) would be 0 in float64 and their entropy NaN
+    logits = np.maximum(logits, logits.max(axis=1, keepdims=True) - 700)
+    return isc_features_to_metric(_tensor(logits), splits, True, _legacy_seed(seed))[KEY_METRIC_ISC_MEAN]
+
+
+def kernel_distance(
+    real: np.ndarray, generated: np.ndarray, subsets: int = 100, subset_size: int | None = None, seed: int = 0
+) -> float:
+    """Unbiased squared MMD with the kernel (x·y/d + 1)^3 of `real` (n, d) and `generated` (m, d), a mean over subsets.
+
+    Bińkowski et al. 2018, section 4 (on Inception features: KID). `subset_size` is min(1000, n, m) if not given. Its
+    mean is 0 for equal distributions, so single values can be negative.
+    """
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    real, generated = as_pair(real, generated, at_least=2)
+    subset_size = subset_size or min(1000, len(real), len(generated))
+    _check_positive(subsets=subsets, subset_size=subset_size)
+    real, generated = as_pair(real, generated, at_least=max(subset_size, 2))
+    if subset_size == len(real) == len(generated):
+        subsets = 1  # every subset would be the whole sample, in another order
+    return kid_features_to_metric(
+        _tensor(generated),
+        _tensor(real),
+        kid_subsets=subsets,
+        kid_subset_size=subset_size,
+        kid_kernel="poly",
+        kid_kernel_poly_degree=3,
+        kid_kernel_poly_gamma=None,
+        kid_kernel_poly_coef0=1,
+        rng_seed=_legacy_seed(seed),
+        verbose=False,
+    )[KEY_METRIC_KID_MEAN]
+
+
+def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tuple[float, float]:
+    """Share of `generated` (m, d) within the manifold of `real` (n, d), and the reverse.
+
+    A manifold is the union of balls around each example that reach to its k-th neighbour (Kynkäänniemi et al. 2019,
+    eq. 1-3). Needs more than k examples of each; depends on n and m, so compare equal numbers only.
+    """
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+    _check_positive(k=k)
+    real, generated = as_pair(real, generated, at_least=k + 1)
+    # the library takes distances from the Gram matrix, which loses digits far from the origin
+    centre = np.concatenate([real, generated]).mean(axis=0)
+    result = prc_features_to_metric(
+        _tensor(generated - centre),
+        _tensor(real - centre),
+        prc_neighborhood=k,
+        prc_batch_size=2000,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    # it averages in float32: back to the share that was meant
+    n, m = len(real), len(generated)
+    return round(result[KEY_METRIC_PRECISION] * m) / m, round(result[KEY_METRIC_RECALL] * n) / n
+
+
+def _tensor(array: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _legacy_seed(seed: int) -> int:
+    """torch-fidelity seeds numpy's old generator, which takes 32 bits."""
+    return seed % 2**32
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise UserError(f"{name}: {value}, must be at least 1")
+
+
+ExtractorName = Literal["data", "classifier", "inception"]
+
+
+class FidelitySettings(Settings):
+    extractors: tuple[ExtractorName, ...] | None = Field(
+        default=None, min_length=1, description="features; by default data (the flattened example) and the classifier"
+    )
+    n: int = Field(default=10_000, ge=2, description="at most so many examples of each sample")
+    kid_subsets: int = Field(default=100, ge=1, description="random subsets of the kernel distance")
+    precision_recall_k: int = Field(default=3, ge=1, description="neighbours that span the manifolds")
+    inception_weights: Path | None = not_identity(default=None, description="if not in torch's cache")
+
+    def possible(self, support: Support, has_labels: bool) -> tuple[ExtractorName, ...]:
+        """The extractors that data of this kind can have."""
+        if support == "continuous":
+            return ("data",)
+        return ("data", "classifier", "inception") if has_labels else ("data", "inception")
+
+    def extractors_for(self, support: Support, has_labels: bool) -> tuple[ExtractorName, ...]:
+        """The extractors asked for; if none are named, the data themselves and a classifier where there are labels."""
+        default = tuple(name for name in self.possible(support, has_labels) if name != "inception")
+        return self.extractors or default
+
+    def check(self, support: Support, has_labels: bool) -> None:
+        """Raise `UserError` if an extractor is named that this data cannot have."""
+        possible = self.possible(support, has_labels)
+        for name in self.extractors or ():
+            if name not in possible:
+                kind = "vectors" if support == "continuous" else "images without labels"
+                raise UserError(f"extractors: {name} does not work on {kind}; valid here: {', '.join(possible)}")
+
+
+class Fidelity:
+    """frechet_distance, kernel_distance, precision and recall per extractor, and inception_score where it has logits.
+
+    An extractor that the context does not offer is left out: images without labels have no classifier, vectors have
+    only `data`. `seconds` of the Fréchet distance, which comes first, include the extraction of the features.
+    """
+
+    Settings = FidelitySettings
+
+    def __init__(self, settings: FidelitySettings):
+        self.settings = settings
+        # held with their arrays, so that an identity is not reused while the entry lives
+        self._reference: dict[tuple[str, int, int], tuple[np.ndarray, Features]] = {}
+
+    def measure(self, real: np.ndarray, generated: np.ndarray, context: Context) -> list[Measurement]:
+        """Measure the first n of `real` and `generated`, both as stored; n is the smallest of both and the setting.
+
+        What n is too small for comes with status `not_applicable`. Features of the same array `real` are extracted
+        once.
+        """
+        n = min(self.settings.n, len(real), len(generated))
+        rows = []
+        for name in self.settings.extractors_for(context.spec.support, context.spec.classes is not None):
+            start = perf_counter()
+            extractor = context.extractors.get(name)
+            if name == "data":
+                first, second = (Features(as_vectors(sample[:n], context.spec)) for sample in (real, generated))
+            elif extractor is not None:
+                first, second = self._reference_features(extractor, real, n), extractor(generated[:n])
+            else:
+                continue
+            extraction = perf_counter() - start
+            rows += measure_features(
+                first,
+                second,
+                variant={"extractor": name, **({"digest": extractor.digest[:12]} if extractor else {})},
+                settings=self.settings,
+                seed=lambda metric: derive_seed(context.base_seed, "metric", context.dataset, metric),
+                extraction_seconds=extraction,
+            )
+        return rows
+
+    def _reference_features(self, extractor: Extractor, real: np.ndarray, n: int) -> Features:
+        key = (extractor.digest, id(real), n)
+        if key not in self._reference:
+            self._reference[key] = (real, extractor(real[:n]))
+        return self._reference[key][1]
+
+
+def measure_features(
+    real: Features,
+    generated: Features,
+    variant: dict[str, str | int | float],
+    settings: FidelitySettings,
+    seed: Callable[[str], int],
+    extraction_seconds: float = 0.0,
+) -> list[Measurement]:
+    """All metrics of the family on extracted features, with a `seed` for each metric's name."""
+    x, y = real.features, generated.features
+    subset_size = min(1000, len(x), len(y))
+    rows: list[Measurement] = []
+
+    def add(
+        compute: Callable[[], tuple[float, ...]],
+        directions: dict[str, Direction],
+        options: dict[str, int] | None = None,
+        before: float = 0.0,
+    ) -> None:
+        start = perf_counter()
+        values: tuple[float | None, ...]
+        try:
+            values, reason = compute(), ""
+        except TooFewExamples as error:
+            values, reason = (None,) * len(directions), str(error)
+        seconds = before + perf_counter() - start
+        for (metric, direction), value in zip(directions.items(), values, strict=True):
+            rows.append(
+                Measurement(
+                    metric=metric,
+                    value=value,
+                    variant={**variant, **(options or {})},
+                    direction=direction,
+                    n_real=len(x),
+                    n_generated=len(y),
+                    status="not_applicable" if reason else "ok",
+                    reason=reason,
+                    seconds=seconds,
+                )
+            )
+
+    # two moments of the raw data say little about a sample: a check, not a rank
+    frechet_direction: Direction = "none" if variant["extractor"] == "data" else "min"
+    add(lambda: (frechet_distance(x, y),), {"frechet_distance": frechet_direction}, before=extraction_seconds)
+    logits = generated.logits
+    if logits is not None:
+        add(
+            lambda: (inception_score(logits, SPLITS, seed("inception_score")),),
+            {"inception_score": "max"},
+            {"splits": SPLITS},
+        )
+    add(
+        lambda: (kernel_distance(x, y, settings.kid_subsets, subset_size, seed("kernel_distance")),),
+        {"kernel_distance": "min"},
+        {"subsets": settings.kid_subsets, "subset_size": subset_size},
+    )
+    k = settings.precision_recall_k
+    add(lambda: precision_recall(x, y, k), {"precision": "max", "recall": "max"}, {"k": k})
+    return rows

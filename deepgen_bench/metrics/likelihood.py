@@ -1,0 +1,73 @@
+"""Pieces of likelihood evaluation on numpy arrays. Everything is in nats, per example, in float64."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics.arrays import as_points
+
+
+def log_mean_exp(a: np.ndarray, axis: int = -1) -> np.ndarray:
+    """log of the mean of exp(a) along `axis`, without overflow; -inf entries are zero weights.
+
+    Raises `UserError` on NaN, +inf or an empty axis.
+    """
+    from scipy.special import logsumexp
+
+    a = np.asarray(a, dtype=np.float64)
+    if a.ndim == 0 or a.shape[axis] == 0:
+        raise UserError(f"a: shape {a.shape} has nothing to average along axis {axis}")
+    if np.isnan(a).any() or np.isposinf(a).any():
+        raise UserError("a: holds NaN or +inf")
+    return np.asarray(logsumexp(a, axis=axis)) - np.log(a.shape[axis])
+
+
+def nested_iw_elbo(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, np.ndarray]:
+    """Importance-weighted bounds L_K (Burda et al. 2015, eq. 8) for several K from the same weights.
+
+    `log_weights` (n, K_max): log p(x, z_k) - log q(z_k | x). Each K of `ks` must divide K_max, in ascending order.
+    L_K is the average of the log-mean-exp over the K_max / K disjoint blocks of K weights, shape (n,): unbiased for
+    the expected bound, with ever less variance for small K. Wherever one K divides another, Jensen's inequality holds
+    block by block, so L_K is *exactly* non-decreasing for every example (up to rounding), not only on average.
+    """
+    log_weights = np.asarray(log_weights, dtype=np.float64)
+    if log_weights.ndim != 2:
+        raise UserError(f"log_weights: shape {log_weights.shape}, expected (n, K_max)")
+    n, k_max = log_weights.shape
+    if not ks or any(k < 1 or k_max % k for k in ks) or list(ks) != sorted(set(ks)):
+        raise UserError(f"ks: {list(ks)}, expected ascending divisors of K_max = {k_max}")
+    return {k: log_mean_exp(log_weights.reshape(n, k_max // k, k)).mean(axis=1) for k in ks}
+
+
+def gaussian_log_prob(x: np.ndarray, mean: np.ndarray, variance: np.ndarray | float) -> np.ndarray:
+    """log N(x; mean, diag(variance)) summed over the last axis; the arguments broadcast. `variance` is not a scale."""
+    x, mean, variance = (np.asarray(a, dtype=np.float64) for a in (x, mean, variance))
+    if not (variance > 0).all():
+        raise UserError("variance: must be positive")
+    return -0.5 * ((x - mean) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=-1)
+
+
+def bernoulli_log_prob(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """log p(x) of independent bits `x` (0 or 1) with the given `logits`, summed over the last axis.
+
+    x l - softplus(l): exact for any logit, where the logarithm of a sigmoid would underflow.
+    """
+    x, logits = np.asarray(x, dtype=np.float64), np.asarray(logits, dtype=np.float64)
+    if not ((x == 0) | (x == 1)).all():
+        raise UserError("x: a Bernoulli likelihood exists for 0 and 1 only; binarise grey values first")
+    return (x * logits - np.logaddexp(0.0, logits)).sum(axis=-1)
+
+
+def kl_diagonal_gaussian(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    """KL(N(mean, diag(exp(log_variance))) || N(0, I)) summed over the last axis (Kingma and Welling 2014, app. B)."""
+    mean, log_variance = np.asarray(mean, dtype=np.float64), np.asarray(log_variance, dtype=np.float64)
+    return 0.5 * (mean**2 + np.expm1(log_variance) - log_variance).sum(axis=-1)
+
+
+def active_units(posterior_means: np.ndarray, threshold: float = 1e-2) -> int:
+    """Number of latent units u with Var_x(E_q(u|x)[u]) > `threshold` (Burda et al. 2015, section 5.2).
+
+    `posterior_means` (n, z): the encoder's means over at least 2 examples.
+    """
+    return int((as_points("posterior_means", posterior_means, at_least=2).var(axis=0) > threshold).sum())

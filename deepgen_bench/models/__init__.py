@@ -1,0 +1,16 @@
+"""Generative models by name. A new one is a file with its class and settings, and a line here (or an entry point)."""
+
+from deepgen_bench.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "oracle": "deepgen_bench.models.specs:ORACLE",
+        "gaussian": "deepgen_bench.models.specs:GAUSSIAN",
+        "vae": "deepgen_bench.models.specs:VAE",
+        "gan": "deepgen_bench.models.specs:GAN",
+        "gan_ns": "deepgen_bench.models.specs:GAN_NS",
+        "wgan": "deepgen_bench.models.specs:WGAN",
+        "wgan_gp": "deepgen_bench.models.specs:WGAN_GP",
+    },
+)

@@ -1,0 +1,167 @@
+"""What all trained networks share: data scaling, blocks of replicates, loading one of them, sampling."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
+from deepgen_bench.models.base import Fit, GenerativeModel, State, Streams, TrainingData
+from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
+from deepgen_bench.training.batches import Batches
+from deepgen_bench.training.loop import train
+from deepgen_bench.training.streams import Draws
+
+# rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block size
+SAMPLE_ROWS = 1000
+
+
+class Networks(nn.Module):
+    """The networks of a block, with the shift and scale that bring data to mean 0 and variance about 1.
+
+    One scale for all coordinates, so that distances in scaled units are distances in data units divided by it.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, replicates: int, dim: int, **networks: nn.Module):
+        super().__init__()
+        self.register_buffer("shift", torch.full((replicates, 1, dim), 0.5))
+        self.register_buffer("scale", torch.full((replicates, 1, 1), 0.5))
+        for name, network in networks.items():
+            self.add_module(name, network)
+
+    def fit_scale(self, data: np.ndarray) -> None:
+        """Shift and scale of vectors, from the training split. Images keep 0.5 and 0.5."""
+        self.shift[:] = torch.as_tensor(data.mean(0), dtype=torch.float32)
+        self.scale[:] = float(np.sqrt(data.var(0).mean()))
+
+
+class DeepModel(GenerativeModel):
+    """A model made of networks and trained by gradients; see `GenerativeModel` for the interface."""
+
+    def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
+        super().__init__(settings, spec, device)
+        if settings.network == "conv" and any(side % 4 for side in spec.shape[1:]):
+            raise UserError(f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp")
+        self.module: Networks
+
+    @abstractmethod
+    def build(self, generators: Sequence[torch.Generator]) -> Networks:
+        """Freshly initialised networks, one replicate for each generator."""
+
+    @abstractmethod
+    def optimisers(self) -> list[Optimizer]:
+        """The optimisers of `self.module`'s networks."""
+
+    @abstractmethod
+    def step(self) -> dict[str, Tensor]:
+        """See `deepgen_bench.training.loop.Trainable`."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, Tensor]:
+        """See `deepgen_bench.training.loop.Trainable`."""
+
+    @abstractmethod
+    def generate(self, z: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Samples (S, B, D) in the model's own data units for latent (S, B, latent_dim), by output.
+
+        `draws` gives what further noise a sample needs.
+        """
+
+    def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
+        s = self.settings
+        if s.network == "conv":
+            return ConvDown(self.spec.shape, s.channels, s.hidden[0], outputs, generators)
+        return MLP(self.spec.dim, s.hidden, outputs, generators)
+
+    def up(self, generators: Sequence[torch.Generator], normalise: bool) -> nn.Module:
+        """A network from latent variables to data (decoder, generator); `normalise` concerns convolutional ones."""
+        s = self.settings
+        if s.network == "conv":
+            return ConvUp(s.latent_dim, s.channels, self.spec.shape, generators, normalise)
+        return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators)
+
+    def fit(
+        self,
+        data: TrainingData,
+        replicates: list[int],
+        streams: Streams,
+        budget: int,
+        progress: Callable[[int, int, str], None],
+    ) -> list[Fit]:
+        # Convolutions loop over replicates anyway, so those are trained one after the other; an MLP alone is trained
+        # beside a twin, because products over a single replicate round differently.
+        if self.settings.network == "conv":
+            groups = [[replicate] for replicate in replicates]
+        else:
+            groups = [replicates if len(replicates) > 1 else 2 * replicates]
+        fits: list[Fit] = []
+        for group in groups:
+            fits += self._fit_group(data, group, streams, budget, progress)
+        return fits[: len(replicates)]
+
+    def _fit_group(
+        self,
+        data: TrainingData,
+        group: list[int],
+        streams: Streams,
+        budget: int,
+        progress: Callable[[int, int, str], None],
+    ) -> list[Fit]:
+        def seeds(role: str) -> list[int]:
+            return [streams.seed(role, replicate) for replicate in group]
+
+        self.module = self.build([torch.Generator().manual_seed(seed) for seed in seeds("init")])
+        if self.spec.levels is None:
+            self.module.fit_scale(data.train)
+        self.module.to(self.device)
+        self.noise = Draws(seeds("noise"), self.device)
+        indices = Draws(seeds("batches"), self.device)
+        size = self.settings.batch_size
+        self.batches = Batches(data.train, self.spec, self.representation, size, indices, self.noise)
+        # validation figures use the same draws for every replicate and every evaluation
+        self.validation_seed = streams.validation_seed()
+        draws = Draws([self.validation_seed], self.device)
+        held_out = Batches(data.validation, self.spec, self.representation, 1, draws, draws)
+        self.validation = held_out.all(limit=2000)
+        self.active = self.optimisers()
+        self.initial_rates = [group["lr"] for optimiser in self.active for group in optimiser.param_groups]
+        return train(self, len(group), max(1, budget // size), size, progress)
+
+    def set_rate(self, factor: float) -> None:
+        if self.settings.schedule == "linear":
+            groups = [group for optimiser in self.active for group in optimiser.param_groups]
+            for group, rate in zip(groups, self.initial_rates, strict=True):
+                group["lr"] = rate * factor
+
+    def load(self, state: State) -> None:
+        self.module = self.build([torch.Generator()])
+        self.module.load_state_dict({name: torch.as_tensor(array) for name, array in state.items()})
+        self.module.to(self.device).eval()
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
+        draws = Draws([seed], self.device)
+        parts: dict[str, list[np.ndarray]] = {output: [] for output in self.settings.outputs(self.spec.support)}
+        for start in range(0, n, SAMPLE_ROWS):
+            z = draws.normal(SAMPLE_ROWS, self.settings.latent_dim)
+            for output, x in self.generate(z, draws).items():
+                if output in parts:
+                    parts[output].append(self.stored(x[0, : n - start]))
+        return {output: np.concatenate(arrays) for output, arrays in parts.items()}
+
+    def stored(self, x: Tensor) -> np.ndarray:
+        """Samples (n, D) on the data's own grid: uint8 grey levels (n, c, h, w), or float64 vectors."""
+        if self.spec.levels is None:
+            return x.double().cpu().numpy()
+        levels = self.spec.levels
+        grid = (x * levels).floor() if self.representation == "dequantised" else (x * (levels - 1)).round()
+        return grid.clamp(0, levels - 1).to(torch.uint8).reshape(-1, *self.spec.shape).cpu().numpy()

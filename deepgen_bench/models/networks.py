@@ -1,0 +1,143 @@
+"""Networks with an explicit leading replicate axis.
+
+Parameters are (S, …), activations (S, B, …): one batched product serves S replicates, and each gets exactly its own
+gradient because losses are summed over replicates. A replicate's numbers do not depend on how many others (at least one)
+are beside it; a block of one takes other code paths in the matrix library, so an MLP is never trained alone
+(`deepgen_bench.models.deep`). Convolutions loop over replicates: on a CPU grouped convolutions are slower.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def uniform(shape: Sequence[int], bound: float, generators: Sequence[torch.Generator]) -> nn.Parameter:
+    """A parameter (S, *shape) uniform on [-bound, bound], each replicate drawn from its own generator."""
+    return nn.Parameter(torch.stack([(torch.rand(*shape, generator=g) * 2 - 1) * bound for g in generators]))
+
+
+class Linear(nn.Module):
+    """(S, B, in) → (S, B, out), initialised like `torch.nn.Linear`."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]):
+        super().__init__()
+        bound = inputs**-0.5
+        self.weight = uniform((inputs, outputs), bound, generators)
+        self.bias = uniform((1, outputs), bound, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class Conv2d(nn.Module):
+    """(S, B, in, h, w) → (S, B, out, h / 2, w / 2): 4×4 kernels of stride 2."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]):
+        super().__init__()
+        bound = (16 * inputs) ** -0.5
+        self.weight = uniform((outputs, inputs, 4, 4), bound, generators)
+        self.bias = uniform((outputs,), bound, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = zip(x, self.weight, self.bias, strict=True)
+        return torch.stack([F.conv2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
+
+
+class ConvTranspose2d(nn.Module):
+    """(S, B, in, h, w) → (S, B, out, 2h, 2w): 4×4 kernels of stride 2."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]):
+        super().__init__()
+        bound = (4 * inputs) ** -0.5
+        self.weight = uniform((inputs, outputs, 4, 4), bound, generators)
+        self.bias = uniform((outputs,), bound, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = zip(x, self.weight, self.bias, strict=True)
+        return torch.stack([F.conv_transpose2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
+
+
+class BatchNorm(nn.Module):
+    """Normalises channels of (S, B, C, h, w) over batch and positions, each replicate by itself (Ioffe & Szegedy 2015)."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, replicates: int, momentum: float = 0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(replicates, channels))
+        self.bias = nn.Parameter(torch.zeros(replicates, channels))
+        self.register_buffer("running_mean", torch.zeros(replicates, channels))
+        self.register_buffer("running_var", torch.ones(replicates, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = zip(x, self.running_mean, self.running_var, self.weight, self.bias, strict=True)
+        return torch.stack([F.batch_norm(xs, m, v, w, b, self.training, self.momentum) for xs, m, v, w, b in parts])
+
+
+class MLP(nn.Sequential):
+    """(S, B, inputs) → (S, B, outputs) through leaky-ReLU layers of the given widths."""
+
+    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, generators: Sequence[torch.Generator]):
+        widths = [inputs, *hidden, outputs]
+        layers: list[nn.Module] = []
+        for before, after in zip(widths, widths[1:], strict=False):
+            layers += [Linear(before, after, generators), nn.LeakyReLU(0.2)]
+        super().__init__(*layers[:-1])
+
+
+class ConvDown(nn.Module):
+    """Flattened images (S, B, c·h·w) → (S, B, outputs): two convolutions of stride 2 and one hidden linear layer."""
+
+    def __init__(
+        self, shape: tuple[int, ...], channels: int, width: int, outputs: int, generators: Sequence[torch.Generator]
+    ):
+        super().__init__()
+        c, h, w = self.shape = shape
+        self.convolutions = nn.Sequential(
+            Conv2d(c, channels, generators),
+            nn.LeakyReLU(0.2),
+            Conv2d(channels, 2 * channels, generators),
+            nn.LeakyReLU(0.2),
+        )
+        self.head = MLP(2 * channels * (h // 4) * (w // 4), [width], outputs, generators)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.convolutions(x.reshape(*x.shape[:2], *self.shape)).flatten(2))
+
+
+class ConvUp(nn.Module):
+    """(S, B, inputs) → flattened images (S, B, c·h·w): a linear layer, then two transposed convolutions of stride 2.
+
+    Batch normalisation follows every hidden layer, as in Radford et al. 2016 (arXiv 1511.06434), if `normalise`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        shape: tuple[int, ...],
+        generators: Sequence[torch.Generator],
+        normalise: bool,
+    ):
+        super().__init__()
+        c, h, w = shape
+        self.start = (4 * channels, h // 4, w // 4)
+        replicates = len(generators)
+
+        def hidden(width: int) -> list[nn.Module]:
+            return [BatchNorm(width, replicates), nn.ReLU()] if normalise else [nn.LeakyReLU(0.2)]
+
+        self.stem = Linear(inputs, 4 * channels * (h // 4) * (w // 4), generators)
+        self.layers = nn.Sequential(
+            *hidden(4 * channels),
+            ConvTranspose2d(4 * channels, 2 * channels, generators),
+            *hidden(2 * channels),
+            ConvTranspose2d(2 * channels, c, generators),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(self.stem(z).reshape(*z.shape[:2], *self.start)).flatten(2)

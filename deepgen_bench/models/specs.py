@@ -1,0 +1,122 @@
+"""Every built-in model: its hyper-parameters with their bounds, its family, and where its code is. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from deepgen_bench.datasets.spec import Support
+from deepgen_bench.errors import UserError
+from deepgen_bench.settings import Settings
+
+Family = Literal["tractable", "latent", "implicit", "oracle"]
+Width = Annotated[int, Field(ge=1, le=8192)]
+UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the workflow must know of a model without importing it.
+
+    `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`, "latent" a
+    decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model.
+    `implementation` is the `module:Class` of a `GenerativeModel`.
+    """
+
+    settings: type["ModelSettings"]
+    family: Family
+    implementation: str
+
+
+class ModelSettings(Settings):
+    """Settings of a model; `check` refuses data that it cannot be trained on."""
+
+    def check(self, support: Support) -> None:
+        """Raise `UserError` if the model cannot be trained on data with this support."""
+
+    def outputs(self, support: Support) -> tuple[str, ...]:
+        """What one sample may be: ("",) unless it can be a draw from p(x|z) or the decoder's mean."""
+        return ("",)
+
+
+class OracleSettings(ModelSettings):
+    """Real data in the place of a model has nothing to set."""
+
+
+class GaussianSettings(ModelSettings):
+    """Maximum-likelihood N(μ, Σ); `ridge` (a variance, in squared data units) is added to Σ's diagonal."""
+
+    ridge: Annotated[float, Field(ge=0)] = 0.0
+
+
+class NetworkSettings(ModelSettings):
+    """What all networks share.
+
+    `hidden` are the widths of an MLP, data side first; a convolutional net takes its first as the width of its linear layer,
+    and `channels` as its narrowest width. With `schedule: linear` learning rates fall to zero over the budget.
+    """
+
+    network: Literal["mlp", "conv"] = "mlp"
+    hidden: Annotated[tuple[Width, ...], Field(max_length=8)] = (128, 128)
+    channels: Width = 32
+    latent_dim: Width = 2
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "linear"] = "linear"
+
+    def check(self, support: Support) -> None:
+        if self.network == "conv" and support == "continuous":
+            raise UserError("network: conv needs images, the dataset holds vectors; valid here: mlp")
+
+
+class VAESettings(NetworkSettings):
+    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE bound."""
+
+    decoder: Literal["gaussian", "bernoulli"] = "gaussian"
+    tau: PositiveFloat | Literal["learned"] = "learned"
+    objective: Literal["elbo", "iwae"] = "elbo"
+    samples: PositiveInt = 1
+
+    def outputs(self, support: Support) -> tuple[str, ...]:
+        # the mean of p(x|z) is what papers show of images; of vectors it is no sample of the model at all
+        return ("draw",) if support == "continuous" else ("draw", "mean")
+
+    def check(self, support: Support) -> None:
+        super().check(support)
+        if self.decoder == "bernoulli" and support == "continuous":
+            raise UserError("decoder: bernoulli needs image or binary data, the dataset is unbounded; valid here: gaussian")
+        if self.decoder == "gaussian" and support == "binary":
+            raise UserError("decoder: gaussian has no density on binary data; valid here: bernoulli")
+
+
+class GANSettings(NetworkSettings):
+    """Adam for both players; `critic_steps` discriminator updates for each update of the generator."""
+
+    discriminator_learning_rate: PositiveFloat = 1e-3
+    beta1: UnitInterval = 0.5
+    critic_steps: PositiveInt = 1
+
+
+class WGANSettings(NetworkSettings):
+    """RMSProp; after every update the critic's weights are clipped to [-clip, clip] (Arjovsky et al. 2017, algorithm 1)."""
+
+    learning_rate: PositiveFloat = 5e-5
+    clip: PositiveFloat = 0.01
+    critic_steps: PositiveInt = 5
+
+
+class WGANGPSettings(NetworkSettings):
+    """Adam(0, 0.9) and a gradient penalty of weight `penalty` (Gulrajani et al. 2017, algorithm 1)."""
+
+    learning_rate: PositiveFloat = 1e-4
+    penalty: PositiveFloat = 10.0
+    critic_steps: PositiveInt = 5
+
+
+ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
+GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
+VAE = ModelSpec(VAESettings, "latent", "deepgen_bench.models.vae:VAE")
+GAN = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:MinimaxGAN")
+GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:NonSaturatingGAN")
+WGAN = ModelSpec(WGANSettings, "implicit", "deepgen_bench.models.wgan:ClippedWGAN")
+WGAN_GP = ModelSpec(WGANGPSettings, "implicit", "deepgen_bench.models.wgan:PenalisedWGAN")

@@ -1,0 +1,127 @@
+"""Variational autoencoder: p(x) = ∫ N(z; 0, I) p(x|z) dz with a Gaussian or Bernoulli decoder (Kingma & Welling 2014)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from deepgen_bench.models.deep import DeepModel, Networks
+from deepgen_bench.training.streams import Draws
+
+
+class VAENetworks(Networks):
+    """Encoder, decoder and the Gaussian decoder's log τ, one for each replicate."""
+
+    def __init__(self, replicates: int, dim: int, log_tau: float, learned: bool, encoder: nn.Module, decoder: nn.Module):
+        super().__init__(replicates, dim, encoder=encoder, decoder=decoder)
+        self.log_tau = nn.Parameter(torch.full((replicates, 1, 1), log_tau), requires_grad=learned)
+
+
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, diag exp log_variance) ‖ N(0, I)), summed over the last axis (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, I), summed over the last axis."""
+    return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
+
+
+class VAE(DeepModel):
+    """VAE, and with `objective: iwae` the importance-weighted autoencoder (Burda et al. 2016, arXiv 1509.00519, eq. 8)."""
+
+    module: VAENetworks
+
+    @property
+    def representation(self) -> str:  # type: ignore[override]
+        return "dequantised" if self.settings.decoder == "gaussian" else "binarised"
+
+    def build(self, generators: Sequence[torch.Generator]) -> VAENetworks:
+        s = self.settings
+        learned = s.decoder == "gaussian" and s.tau == "learned"
+        # a learned τ starts at the data's own scale, 0.5 for images and (after scaling) 1 for vectors: see decode
+        log_tau = 0.0 if s.tau == "learned" else math.log(s.tau)
+        encoder = self.down(2 * s.latent_dim, generators)
+        return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
+
+    def optimisers(self) -> list[Optimizer]:
+        return [Adam(self.module.parameters(), lr=self.settings.learning_rate, fused=True)]
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z|x), each (S, B, Z)."""
+        mean, log_variance = self.module.encoder((x - self.module.shift) / self.module.scale).chunk(2, -1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The Gaussian decoder's mean in data units, or the Bernoulli decoder's logits, (S, B, D)."""
+        out = self.module.decoder(z)
+        return out if self.settings.decoder == "bernoulli" else self.module.shift + self.module.scale * out
+
+    def log_tau(self) -> Tensor:
+        """log τ in data units, (S, 1, 1)."""
+        if self.settings.tau == "learned":
+            return self.module.log_tau + self.module.scale.log()
+        return self.module.log_tau
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z), (S, B), for x (S, B, D) or broadcast to it, and z (S, B, Z). Nats per example."""
+        out = self.decode(z)
+        if self.settings.decoder == "bernoulli":
+            return -F.binary_cross_entropy_with_logits(out, x.expand_as(out), reduction="none").sum(-1)
+        log_tau = self.log_tau()
+        errors = ((x - out) * (-log_tau).exp()).square().sum(-1)
+        return -0.5 * (errors + self.spec.dim * (2 * log_tau.squeeze(-1) + math.log(2 * math.pi)))
+
+    def bound(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The objective, its reconstruction part and its KL part, each (S, B), for `noise` (S, k·B, Z).
+
+        For the ELBO the KL is in closed form and the reconstruction a mean over k draws; for the IWAE the objective is
+        log 1/k Σ w, the parts are those of the ELBO.
+        """
+        k = noise.shape[1] // x.shape[1]
+        mean, log_variance = self.encode(x)
+        kl = kl_to_standard_normal(mean, log_variance)
+        if k > 1:
+            x, mean, log_variance = (t.repeat(1, k, 1) for t in (x, mean, log_variance))
+        z = mean + (0.5 * log_variance).exp() * noise
+        log_likelihood = self.log_likelihood(x, z)
+        reconstruction = log_likelihood.unflatten(1, (k, -1)).mean(1)
+        if self.settings.objective == "elbo":
+            return reconstruction - kl, reconstruction, kl
+        log_q = standard_normal_log_prob(noise) - 0.5 * log_variance.sum(-1)
+        log_weights = log_likelihood + standard_normal_log_prob(z) - log_q
+        return log_weights.unflatten(1, (k, -1)).logsumexp(1) - math.log(k), reconstruction, kl
+
+    def step(self) -> dict[str, Tensor]:
+        x = self.batches.next()
+        noise = self.noise.normal(self.settings.samples * x.shape[1], self.settings.latent_dim)
+        objective, reconstruction, kl = self.bound(x, noise)
+        loss = -objective.mean(1)
+        self.active[0].zero_grad()
+        loss.sum().backward()
+        self.active[0].step()
+        return {"loss": loss.detach(), "reconstruction": reconstruction.detach().mean(1), "kl": kl.detach().mean(1)}
+
+    def validate(self) -> dict[str, Tensor]:
+        x = self.validation.expand(len(self.module.shift), -1, -1)
+        noise = Draws([self.validation_seed], self.device).normal(x.shape[1], self.settings.latent_dim)
+        mean, log_variance = self.encode(x)
+        reconstruction = self.log_likelihood(x, mean + (0.5 * log_variance).exp() * noise).mean(1)
+        kl = kl_to_standard_normal(mean, log_variance).mean(1)
+        # -ELBO, the score that any latent-variable objective here is a bound to
+        return {
+            "validation_score": kl - reconstruction,
+            "validation_elbo": reconstruction - kl,
+            "tau": self.log_tau().exp().flatten(),
+        }
+
+    def generate(self, z: Tensor, draws: Draws) -> dict[str, Tensor]:
+        out = self.decode(z)
+        noise = draws.normal(*out.shape[1:])
+        if self.settings.decoder == "bernoulli":
+            mean = out.sigmoid()
+            return {"mean": mean, "draw": (torch.special.ndtr(noise) < mean).float()}
+        return {"mean": out, "draw": out + self.log_tau().exp() * noise}

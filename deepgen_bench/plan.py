@@ -1,0 +1,71 @@
+"""What the workflow needs of an experiment: targets, inputs, and what each job's numbers depend on. Imports no torch.
+
+Snakemake does not see edits inside the package, and would see every touched file if it did. So each rule has the canonical
+JSON of what decides its numbers as a parameter: settings and a digest of the parsed code. What can change numbers reruns,
+and Snakemake shows the difference; nothing else does.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from deepgen_bench.config import Experiment
+from deepgen_bench.files import canonical_json, write_text
+from deepgen_bench.identity import code_identity
+from deepgen_bench.metrics import METRICS
+from deepgen_bench.store import PROTOCOL_VERSION, Store
+
+
+class Plan:
+    """Paths and identities of the jobs of one experiment."""
+
+    def __init__(self, experiment: Experiment, root: Path = Path("results")):
+        self.experiment, self.store = experiment, Store(experiment, root)
+
+    def write_experiment(self) -> Path:
+        """The resolved experiment file that all jobs read, rewritten only when it changes."""
+        path = self.store.home / "experiment.json"
+        text = self.experiment.model_dump_json(indent=1) + "\n"
+        if not path.is_file() or path.read_text() != text:
+            write_text(path, text)
+        return path
+
+    def prepare(self, dataset: str) -> str:
+        made = self.experiment.dataset(dataset)
+        return canonical_json(self.store.data_identity(dataset) | {"source": made.fingerprint()})
+
+    def extractor(self, dataset: str) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.metrics.classifier")})
+
+    def train(self, dataset: str, model: str, block: int) -> str:
+        return canonical_json(
+            self.store.run_identity(dataset, model)
+            | {
+                "code": self.store.model_code(model),
+                "samples": self.experiment.samples,
+                "seeds": self.store.blocks()[block],
+            }
+        )
+
+    def sample_metrics(self, dataset: str) -> str:
+        families: dict[str, Any] = {}
+        for name in self.experiment.metrics:
+            code = code_identity(METRICS.target(name).split(":")[0])
+            families[name] = [self.experiment.metric_settings(name, dataset).identity(), code]
+        return canonical_json({"families": families, "protocol": PROTOCOL_VERSION})
+
+    def likelihood(self) -> str:
+        assert self.experiment.likelihood is not None
+        code = code_identity("deepgen_bench.metrics.model_likelihood")
+        settings = self.experiment.likelihood.identity()
+        return canonical_json({"settings": settings, "code": code, "protocol": PROTOCOL_VERSION})
+
+    def tables(self) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.report.tables")})
+
+    def data_file(self, dataset: str) -> Path:
+        return self.store.data_dir(dataset) / "dataset.json"
+
+    def extractor_files(self, dataset: str) -> list[Path]:
+        """The classifier, where the experiment's metrics use it."""
+        used = self.experiment.uses_extractor(dataset, "classifier")
+        return [self.store.extractor_dir(dataset) / "classifier.json"] if used else []

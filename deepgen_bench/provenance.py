@@ -1,0 +1,67 @@
+"""What a result says about how it came about: versions, platform, commit, time and memory."""
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from deepgen_bench.device import THREADS
+
+LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
+
+
+def processor() -> str:
+    """The processor's model name and the vector instructions that decide how sums are rounded."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in ("avx2", "avx512f", "asimd", "sve") if flag in fields.get("flags", "").split()]
+    return " ".join([fields.get("model name", platform.machine()), *flags])
+
+
+def platform_key(device: str) -> dict[str, Any]:
+    """What must be equal for bits to be equal: device, processor, threads and library versions."""
+    name = processor()
+    if device == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name()
+    return {
+        "device": device,
+        "processor": name,
+        "threads": THREADS,
+        "python": platform.python_version(),
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and dirty flag of the checkout the package runs from; None outside one."""
+
+    def git(*arguments: str) -> str | None:
+        here = Path(__file__).parent
+        try:
+            done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status) if status is not None else None}
+
+
+def peak_memory_mb(device: str) -> dict[str, float]:
+    """Peak resident memory of this process so far, and of the GPU, in MB of 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = {"host": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)}
+    if device == "cuda":
+        import torch
+
+        memory["device"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return memory
+

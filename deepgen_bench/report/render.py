@@ -1,0 +1,125 @@
+"""Write a table's cells as CSV, Markdown, LaTeX or aligned text."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Emphasis = Literal["", "bold", "italic"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text in plain characters (`1.2 ± 0.1`) and how it stands out."""
+
+    text: str
+    emphasis: Emphasis = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells ready to be written. `name` is the file's stem; the first two columns of `rows` are model and seeds."""
+
+    name: str
+    title: str
+    header: list[str]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+
+
+def to_csv(table: Table) -> str:
+    """One block however wide; no emphasis, no notes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows([[cell.text for cell in row] for row in table.rows])
+    return text.getvalue()
+
+
+def to_markdown(table: Table, columns: int = 6) -> str:
+    """Pipe tables of at most `columns` metrics, one below the other, then the notes as a list."""
+    marks = {"": "{}", "bold": "**{}**", "italic": "*{}*"}
+    parts = [f"### {_markdown(table.title)}"]
+    for block in _blocks(table, lambda widths: len(widths) - 2 <= columns):
+        lines = [[_markdown(name) for name in block.header]]
+        lines += [[marks[cell.emphasis].format(_markdown(cell.text)) for cell in row] for row in block.rows]
+        rule = "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(_widths(lines)))
+        body = [f"| {' | '.join(line)} |" for line in _aligned(lines)]
+        parts.append("\n".join([body[0], f"|{rule}|", *body[1:]]))
+    parts.append("\n".join(f"- {_markdown(note)}" for note in table.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(table: Table, columns: int = 4) -> str:
+    """A `table` with one booktabs `tabular` for every `columns` metrics, and the notes below."""
+    bold = {"": "{}", "bold": r"\textbf{{{}}}", "italic": r"\textit{{{}}}"}
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{{_latex(table.title)}}}",
+    ]
+    lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}")
+    for block in _blocks(table, lambda widths: len(widths) - 2 <= columns):
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}", r"\toprule"]
+        lines += [" & ".join(map(_stacked, block.header)) + r" \\", r"\midrule"]
+        lines += [" & ".join(bold[c.emphasis].format(_latex(c.text)) for c in row) + r" \\" for row in block.rows]
+        lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
+    lines += [r"\begin{minipage}{\linewidth}\footnotesize", *(_latex(note) + r"\par" for note in table.notes)]
+    return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
+
+
+def to_text(table: Table, width: int = 120) -> str:
+    """Aligned columns for a terminal, in blocks no wider than `width`; the best value has a star."""
+    marks = {"": "{}", "bold": "{}*", "italic": "{}"}
+    parts = [table.title]
+    for block in _blocks(table, lambda widths: sum(widths) + 2 * len(widths) <= width):
+        lines = [block.header, *([marks[cell.emphasis].format(cell.text) for cell in row] for row in block.rows)]
+        parts.append("\n".join("  ".join(line).rstrip() for line in _aligned(lines)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _blocks(table: Table, fits: Callable[[list[int]], bool]) -> Iterator[Table]:
+    """The table in parts that each repeat the model and seeds columns; `fits` tells by the columns' widths."""
+    widths = _widths([table.header, *([cell.text + "*" for cell in row] for row in table.rows)])
+    start = 2
+    while start < len(widths):
+        stop = start + 1
+        while stop < len(widths) and fits(widths[:2] + widths[start : stop + 1]):
+            stop += 1
+        chosen = [0, 1, *range(start, stop)]
+        rows = [[row[i] for i in chosen] for row in table.rows]
+        yield Table(table.name, table.title, [table.header[i] for i in chosen], rows)
+        start = stop
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    """First column to the left, the others to the right."""
+    widths = _widths(lines)
+    padded = [[text.rjust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
+    return [[line[0].ljust(widths[0]), *rest[1:]] for line, rest in zip(lines, padded, strict=True)]
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\|*_`<>]|\](?=\())", r"\\\1", text)
+
+
+def _stacked(heading: str) -> str:
+    """A long heading in two lines, broken before its brackets."""
+    lines = [_latex(line) for line in re.split(r" (?=[(\[])", heading, maxsplit=1)]
+    # {}: a bracket right after a line break would be read as its optional argument.
+    return rf"\shortstack[r]{{{lines[0]}\\{{}}{lines[1]}}}" if len(lines) > 1 else lines[0]
+
+
+def _latex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {char: "\\" + char for char in "&%$#_{}"}
+    special |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$"}
+    text = "".join(special.get(char, char) for char in text)
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus sign, not a hyphen

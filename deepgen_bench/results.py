@@ -1,0 +1,214 @@
+"""The tidy results table: one measurement a row, strict to read and to write.
+
+A row without a value (status other than `ok`) repeats the metric, variant, numbers of examples and split that it would
+have had, as far as they are known; what it leaves empty is unknown, not different.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import write_text
+
+# Column -> dtype, in the order of the file. Integers are nullable; an empty number is NaN or <NA>, an empty text "".
+# `run_id` names the settings that a model was trained with, and may end in /seed_<k>.
+COLUMNS = {
+    "experiment": "str",
+    "dataset": "str",
+    "model": "str",
+    "seed": "Int64",
+    "metric": "str",
+    "variant": "str",
+    "value": "float64",
+    "std_error": "float64",
+    "bound": "str",
+    "unit": "str",
+    "direction": "str",
+    "n_real": "Int64",
+    "n_generated": "Int64",
+    "reference_split": "str",
+    "checkpoint": "str",
+    "status": "str",
+    "reason": "str",
+    "seconds": "float64",
+    "device": "str",
+    "run_id": "str",
+    "protocol_version": "str",
+}
+CHOICES = {
+    "bound": ("exact", "lower", "upper", "estimate"),
+    "direction": ("min", "max", "none"),
+    "checkpoint": ("final", "best"),
+    "status": ("ok", "diverged", "not_applicable", "not_converged", "suspect", "failed"),
+}
+# What identifies a measurement, and what it says. The rest (seconds, device, reason, …) tells how it came about.
+KEY = [
+    *("experiment", "dataset", "model", "seed", "metric", "variant"),
+    *("n_real", "n_generated", "reference_split", "checkpoint"),
+]
+STATEMENT = ["value", "std_error", "bound", "unit", "direction", "status"]
+
+
+def parse_variant(text: str) -> dict[str, str]:
+    """The pairs of a `key=value;…` text, in its order; ValueError unless keys are sorted and unique."""
+    pairs = dict(part.split("=", 1) for part in text.split(";")) if text else {}
+    if ";".join(f"{key}={pairs[key]}" for key in sorted(pairs)) != text or "" in pairs:
+        raise ValueError(text)
+    return pairs
+
+
+def write_rows(path: Path, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+    """Check `rows` against the schema and write them as CSV, whole or not at all; floats keep every bit.
+
+    Each row has every column of `COLUMNS` (None for an empty cell). Errors: `UserError` naming the file and column.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
+    if frame.empty and not len(frame.columns):
+        frame = pd.DataFrame(columns=list(COLUMNS))
+    cells: dict[str, list] = {str(name): list(frame[name]) for name in frame}
+    write_text(path, _table(cells, str(path)).to_csv(index=False, lineterminator="\n"))
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The table in a CSV file, with the columns and dtypes of `COLUMNS`.
+
+    Errors: `UserError` naming the file and column for a missing or unknown column or an impossible value.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file, strict=True)) or [[]]
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such file") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable CSV file ({error})") from None
+    if len(set(header)) < len(header):
+        raise UserError(f"{path}: a column appears twice; valid: {', '.join(COLUMNS)}")
+    for number, line in enumerate(lines, 1):
+        if len(line) != len(header):
+            raise UserError(f"{path}: row {number} has {len(line)} cells, the header has {len(header)} columns")
+    return _table({name: [line[i] for line in lines] for i, name in enumerate(header)}, str(path))
+
+
+def load_results(*paths: str | Path) -> pd.DataFrame:
+    """The measurements of one or several results folders, experiment folders or CSV files, merged.
+
+    A results folder stands for every `<experiment>/metrics.csv` in it. The same measurement found twice (`KEY`) with
+    the same content (`STATEMENT`) is kept once, the first; with different content it is an error wherever it was
+    computed, as one seed has one value. All seeds of a model must share `run_id` but for its seed (they were trained
+    with the same settings) and all values of a metric `protocol_version` (they were measured in the same way).
+    """
+    if not paths:
+        raise UserError("load_results: no path given; valid: results folders, experiment folders or CSV files")
+    files = [file for path in paths for file in _metric_files(Path(path))]
+    return merge([(str(file), read_rows(file)) for file in files])
+
+
+def merge(tables: Sequence[tuple[str, pd.DataFrame]], repeats: bool = True) -> pd.DataFrame:
+    """Concatenate (source, table) pairs in their order by the rule of `load_results`.
+
+    With `repeats` False a measurement found twice is always an error.
+    """
+    rows = pd.concat([table for _, table in tables], ignore_index=True)
+    sources = [source for source, table in tables for _ in range(len(table))]
+    first: dict[tuple[str, ...], int] = {}
+    for i in rows.index[rows.duplicated(KEY, keep=False)]:
+        j = first.setdefault(tuple(map(str, rows.loc[i, KEY])), i)
+        same = list(map(str, rows.loc[i, STATEMENT])) == list(map(str, rows.loc[j, STATEMENT]))
+        if i != j and not (same and repeats):
+            name = ", ".join(f"{column} {rows.at[i, column]}" for column in KEY if str(rows.at[i, column]))
+            found = " and ".join(f"{rows.at[k, 'value']} ({rows.at[k, 'status']}) in {sources[k]}" for k in (j, i))
+            raise UserError(f"the same measurement twice: {name}: {found}; remove one")
+    trained = rows["run_id"].str.replace(r"/seed_\d+$", "", regex=True)
+    for column, scope in (
+        (trained, ["experiment", "dataset", "model"]),
+        (rows["protocol_version"], [*KEY[:2], "metric"]),
+    ):
+        for names, group in column.groupby([rows[name] for name in scope], sort=False):
+            found = group.drop_duplicates()
+            if len(found) > 1:
+                where = " and ".join(f"{value!r} in {sources[i]}" for i, value in found.head(2).items())
+                raise UserError(f"{column.name} of {' / '.join(map(str, names))}: {where}; they are not comparable")
+    return rows[~rows.duplicated(KEY)].reset_index(drop=True)
+
+
+def _metric_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = [path / "metrics.csv"] if (path / "metrics.csv").is_file() else sorted(path.glob("*/metrics.csv"))
+    if not files:
+        raise UserError(f"{path}: no metrics.csv in this folder or in a folder below it")
+    return files
+
+
+def _table(cells: Mapping[str, Sequence[Any]], source: str) -> pd.DataFrame:
+    """Columns of cells (text from a file, or values from Python) as a checked table."""
+    if missing := [name for name in COLUMNS if name not in cells]:
+        raise UserError(f"{source}: column {missing[0]} is missing; valid: {', '.join(COLUMNS)}")
+    if unknown := [name for name in cells if name not in COLUMNS]:
+        raise UserError(f"{source}: unknown column {unknown[0]!r}; valid: {', '.join(COLUMNS)}")
+    convert = {"str": _text, "Int64": _integer, "float64": _number}
+    data = {}
+    for name, dtype in COLUMNS.items():
+        values = []
+        for number, cell in enumerate(cells[name], 1):
+            try:
+                values.append(convert[dtype](cell))
+            except (ValueError, TypeError, OverflowError):
+                kind = {"Int64": "a whole number", "float64": "a number"}[dtype]
+                raise UserError(f"{source}: column {name}, row {number}: found {cell!r}, valid: {kind}") from None
+        data[name] = pd.Series(values, dtype=dtype)
+    table = pd.DataFrame(data)
+    for name, bad, valid in _rules(table):
+        if bad.any():
+            row = int(bad.to_numpy().argmax())
+            found = f"{table[name].iloc[row]!r}" if cells[name][row] is not None else "nothing"
+            raise UserError(f"{source}: column {name}, row {row + 1}: found {found}, valid: {valid}")
+    return table
+
+
+def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
+    """(column, mask of impossible cells, what is valid)."""
+    for name in ("experiment", "dataset", "model", "metric"):
+        yield name, table[name] == "", "a name"
+    for name, choices in CHOICES.items():
+        yield name, ~table[name].isin(choices), ", ".join(choices)
+    yield "seed", table["seed"].fillna(-1) < 0, "a whole number from 0"
+    for name in ("n_real", "n_generated"):
+        yield name, table[name].fillna(1) < 1, "a whole number from 1, or empty"
+    for name in ("std_error", "seconds"):
+        yield name, table[name] < 0, "a number from 0, or empty"
+    yield "value", table["value"].isna() & (table["status"] == "ok"), "a number where status is ok"
+    yield "variant", ~table["variant"].map(_is_variant).astype(bool), "key=value;… with sorted keys, or empty"
+
+
+def _is_variant(text: str) -> bool:
+    try:
+        parse_variant(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _missing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or cell == "" or (isinstance(cell, float) and isnan(cell))
+
+
+def _text(cell: Any) -> str:
+    return "" if _missing(cell) else " ".join(str(cell).splitlines())
+
+
+def _number(cell: Any) -> float:
+    return float("nan") if _missing(cell) else float(cell)
+
+
+def _integer(cell: Any) -> int | None:
+    if _missing(cell):
+        return None
+    if int(cell) != (cell if not isinstance(cell, str) else int(cell)):
+        raise ValueError(cell)
+    return int(cell)

@@ -1,0 +1,167 @@
+"""Measure a block of replicates: sample metrics in one job, likelihoods in another. The stage that opens the test split.
+
+What was measured is kept beside the replicate, so that a new seed or metric family costs only what is new.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from deepgen_bench.datasets.base import SyntheticDataset
+from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.device import open_device
+from deepgen_bench.files import read_json, write_array, write_json
+from deepgen_bench.identity import code_identity
+from deepgen_bench.metrics import METRICS
+from deepgen_bench.metrics.features import Context, Extractor
+from deepgen_bench.metrics.measurement import Measurement, variant_text
+from deepgen_bench.models.oracle import oracle_pair
+from deepgen_bench.results import write_rows
+from deepgen_bench.runs import Run
+from deepgen_bench.seeds import derive_rng
+from deepgen_bench.stages.extractor import load_extractors
+from deepgen_bench.stages.progress import Progress
+from deepgen_bench.store import PROTOCOL_VERSION, Store, short_hash
+
+Row = dict[str, Any]
+
+
+class Block:
+    """A block of replicates being measured: what the sample and the likelihood stage share."""
+
+    def __init__(self, store: Store, dataset: str, model: str, block: int):
+        self.store, self.dataset, self.model, self.block = store, dataset, model, block
+        self.family = store.experiment.model_spec(model).family
+        self.prepared = Prepared(store.data_dir(dataset))
+        self.made = store.experiment.dataset(dataset)
+        self.runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in store.blocks()[block]}
+
+    def rows(self, run: Run, checkpoint: str, measurements: list[Measurement]) -> list[Row]:
+        """Measurements as rows of the tidy table."""
+        common = {
+            "experiment": self.store.experiment.name,
+            "dataset": self.dataset,
+            "model": self.model,
+            "seed": run.info["seed"],
+            "checkpoint": checkpoint,
+            "device": run.info["platform"]["device"],
+            "run_id": self.store.run_id(self.dataset, self.model, run.info["seed"]),
+            "protocol_version": str(PROTOCOL_VERSION),
+        }
+        return [
+            dataclasses.asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common
+            for m in measurements
+        ]
+
+    def cached(self, run: Run, name: str, identity: Any, measure: Callable[[], list[Row]]) -> list[Row]:
+        """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
+        identity = {"identity": identity, "run": run.info["digest"]}
+        path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
+        if not path.is_file():
+            write_json(path, identity | {"rows": measure()})
+        return [row | {"experiment": self.store.experiment.name} for row in read_json(path)["rows"]]
+
+
+def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
+    """All families of sample metrics on all replicates of the block."""
+    todo = Block(store, dataset, model, block)
+    # feature networks alone need a device, and those only for images
+    device = open_device(store.experiment.device) if todo.prepared.spec.levels else "cpu"
+    extractors = load_extractors(store, dataset, device)
+    context = Context(todo.prepared.spec, store.experiment.base_seed, dataset, extractors)
+    test = todo.prepared.split("test")
+    rows: list[Row] = []
+    with Progress(f"{dataset}/{model} sample metrics") as progress:
+        for name in store.experiment.metrics:
+            settings = store.experiment.metric_settings(name, dataset)
+            family = METRICS[name](settings)
+            identity = [settings.identity(), code_identity(type(family).__module__), digests(extractors)]
+            identity += [todo.prepared.digest, store.experiment.samples]
+            for done, run in enumerate(todo.runs.values(), 1):
+
+                def measure(run: Run = run, family: Any = family) -> list[Row]:
+                    found = []
+                    for checkpoint, output, real, generated in pairs(todo, run, test):
+                        measured = family.measure(real, generated, context)
+                        if output:
+                            measured = [dataclasses.replace(m, variant=m.variant | {"output": output}) for m in measured]
+                        found += todo.rows(run, checkpoint, measured)
+                    return found
+
+                if run.info["status"] == "ok":
+                    rows += todo.cached(run, name, identity, measure)
+                progress(done, len(todo.runs), name)
+    rows += diverged_rows(todo, rows)
+    write_rows(store.measurements(dataset, model, block, "sample"), rows)
+
+
+def digests(extractors: dict[str, Extractor]) -> dict[str, str]:
+    return {name: extractor.digest for name, extractor in extractors.items()}
+
+
+def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """(checkpoint, output, real, generated) for everything that a replicate has sampled."""
+    if todo.family == "oracle":
+        rng = derive_rng(todo.store.experiment.base_seed, "sample", todo.dataset, todo.model, run.info["seed"])
+        exact = todo.made.sample if isinstance(todo.made, SyntheticDataset) else None
+        n = todo.store.experiment.samples
+        generated, real = oracle_pair(exact, todo.prepared.split("validation"), test, n, rng)
+        yield "final", "", real, generated
+        return
+    settings = todo.store.experiment.model_settings(todo.model, todo.dataset)
+    for checkpoint in run.checkpoints:
+        for output in settings.outputs(todo.prepared.spec.support):
+            yield checkpoint, output, test, run.samples(checkpoint, output)
+
+
+def diverged_rows(todo: Block, rows: list[Row]) -> list[Row]:
+    """A row for each diverged replicate: with every metric that its neighbours have, or one if it has none."""
+    found: list[Row] = []
+    for seed, run in todo.runs.items():
+        if run.info["status"] == "ok":
+            continue
+        keys = ("metric", "variant", "direction", "n_real", "n_generated", "reference_split", "bound", "unit")
+        like = {tuple(row[key] for key in keys): row for row in rows} or {"": None}
+        for row in like.values():
+            for checkpoint in ("final", "best"):
+                blank = Measurement("frechet_distance", None, {"extractor": "data"}, direction="none")
+                made = todo.rows(run, checkpoint, [blank])[0]
+                made |= {key: row[key] for key in keys} if row else {}
+                found.append(made | {"seed": seed, "status": run.info["status"], "reason": run.info["reason"]})
+    return found
+
+
+def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> None:
+    """Log-likelihoods, or bounds to them, as the model's family allows."""
+    from deepgen_bench.metrics import model_likelihood
+
+    todo = Block(store, dataset, model, block)
+    settings = store.experiment.likelihood
+    assert settings is not None
+    device = open_device(store.experiment.device) if todo.family == "latent" else "cpu"
+    density = todo.made.log_prob if isinstance(todo.made, SyntheticDataset) else None
+    held_out = model_likelihood.HeldOut(
+        todo.prepared.split("test")[: settings.n], todo.prepared.spec, store.experiment.base_seed, dataset
+    )
+    identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
+    rows: list[Row] = []
+    with Progress(f"{dataset}/{model} likelihood") as progress:
+        for done, run in enumerate(todo.runs.values(), 1):
+
+            def measure(run: Run = run) -> list[Row]:
+                found = []
+                for checkpoint in run.checkpoints:
+                    generative = run.model(checkpoint, device)
+                    measured = model_likelihood.measure(generative, todo.family, held_out, settings.k, density)
+                    for name, values in measured.vectors.items():
+                        write_array(run.directory / "measurements" / f"{name}_{checkpoint}.npy", values)
+                    found += todo.rows(run, checkpoint, measured.measurements)
+                return found
+
+            if run.info["status"] == "ok":
+                rows += todo.cached(run, "likelihood", identity, measure)
+            progress(done, len(todo.runs), "")
+    rows += diverged_rows(todo, rows)
+    write_rows(store.measurements(dataset, model, block, "likelihood"), rows)

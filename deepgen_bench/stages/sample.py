@@ -1,0 +1,56 @@
+"""Samples of one trained replicate, as a picture or an array."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from deepgen_bench.device import open_device
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import write_array, write_atomic
+from deepgen_bench.runs import Run
+
+
+def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int, draw: bool) -> str:
+    """Draw `n` samples of the replicate in `directory`, write `output`, and say what was written."""
+    if output.suffix not in (".png", ".npy"):
+        raise UserError(f"--output: {output}; valid: a name that ends in .png or .npy")
+    run = Run(directory)
+    drawn = run.model(checkpoint, open_device("auto")).sample(n, seed)
+    kind = next(iter(drawn)) if len(drawn) == 1 else "draw" if draw else "mean"
+    x = drawn[kind]
+    if output.suffix == ".npy":
+        write_array(output, x)
+    elif run.spec.levels is not None:
+        write_atomic(output, lambda file: image_grid(x, run.spec.levels or 256).save(file, format="png"))
+    else:
+        write_atomic(output, lambda file: scatter(x, file))
+    return f"{output}: {n} samples of {directory}, checkpoint {checkpoint}" + (f", {kind}" if kind else "")
+
+
+def image_grid(x: np.ndarray, levels: int):  # type: ignore[no-untyped-def]
+    """Images (n, c, h, w) of grey levels as one picture, row by row, small ones enlarged."""
+    from PIL import Image
+
+    n, c, h, w = x.shape
+    columns = math.ceil(math.sqrt(n))
+    grid = np.zeros((math.ceil(n / columns) * columns, c, h + 1, w + 1), np.uint8)
+    grid[:n, :, :h, :w] = np.rint(x * (255.0 / (levels - 1)))
+    rows = grid.reshape(-1, columns, c, h + 1, w + 1).transpose(0, 3, 1, 4, 2).reshape(-1, columns * (w + 1), c)
+    picture = Image.fromarray(rows.squeeze(-1) if c == 1 else rows)
+    factor = max(1, 512 // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def scatter(x: np.ndarray, file) -> None:  # type: ignore[no-untyped-def]
+    """Vectors as a histogram (1-D) or a scatter plot of the first two coordinates."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    if x.shape[1] == 1:
+        axes.hist(x[:, 0], bins="auto", density=True)
+    else:
+        axes.scatter(x[:, 0], x[:, 1], s=4)
+        axes.set_aspect("equal")
+    figure.savefig(file, format="png", dpi=120)

@@ -1,0 +1,29 @@
+"""Score a user's own samples and show the result."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from deepgen_bench.device import open_device
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import write_text
+from deepgen_bench.metrics.measurement import variant_text
+from deepgen_bench.metrics.score import score
+
+
+def score_files(
+    real: Path, generated: Path, extractor: str, weights: Path | None, n: int | None, seed: int, output: Path | None
+) -> str:
+    """Measure, write `output` as CSV if asked, and return the table as text."""
+    if extractor not in ("inception", "classifier", "data"):
+        raise UserError(f"--extractor: {extractor!r}; valid: inception, classifier, data")
+    device = "cpu" if extractor == "data" else open_device("auto")
+    measured = score(real, generated, cast(Any, extractor), weights, n, seed, device)
+    columns = ["metric", "value", "variant", "direction", "n_real", "n_generated", "status", "reason"]
+    rows = [dataclasses.asdict(m) | {"variant": variant_text(m.variant)} for m in measured]
+    table = pd.DataFrame(rows)[columns]
+    if output is not None:
+        write_text(output, table.to_csv(index=False))
+    return table.loc[:, (table != "").any()].to_string(index=False)

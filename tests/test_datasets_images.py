@@ -1,0 +1,264 @@
+"""Digits, MNIST, Fashion-MNIST and CIFAR-10: read as they are, checked, split with a seed, fetched when missing."""
+
+import gzip
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepgen_bench.datasets.images import CIFAR10, MNIST, Digits, FashionMNIST, parse_idx
+from deepgen_bench.errors import UserError
+
+
+class TinyMNIST(MNIST):
+    """The layout of MNIST with other content, hence without its digests."""
+
+    sha256 = {}
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+def tiny_pair(n, seed):
+    """Random images, each with its number in the first two pixels, and labels."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+    images[:, 0, 0], images[:, 0, 1] = np.arange(n) // 256, np.arange(n) % 256
+    return images, np.arange(n) % 10
+
+
+def tiny_files():
+    files = {}
+    for part, n, seed in (("train", 300, 0), ("t10k", 50, 1)):
+        images, labels = tiny_pair(n, seed)
+        files |= {f"{part}-images-idx3-ubyte": idx(images), f"{part}-labels-idx1-ubyte": idx(labels)}
+    return files
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, data in tiny_files().items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def tiny(raw, kind=TinyMNIST, n_validation=100):
+    return kind(kind.Settings(data_dir=raw.parent.parent, n_validation=n_validation))
+
+
+def numbers(images):
+    return images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 0, 1]
+
+
+def test_digits():
+    splits = Digits(Digits.Settings()).splits(0)
+    assert splits.spec.shape == (1, 8, 8) and splits.spec.levels == 17 and splits.spec.classes == 10
+    assert [len(getattr(splits, split)) for split in splits.labels] == [1077, 360, 360]
+    everything = np.concatenate([splits.train, splits.validation, splits.test])
+    assert everything.dtype == np.uint8 and everything.min() == 0 and everything.max() == 16
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    assert sorted(map(bytes, everything)) == sorted(map(bytes, source.images.astype(np.uint8)))
+    by_image = {bytes(image): label for image, label in zip(source.images.astype(np.uint8), source.target, strict=True)}
+    for split, labels in splits.labels.items():
+        assert [by_image[bytes(image)] for image in getattr(splits, split)] == labels.tolist()
+        shares = np.bincount(labels) / len(labels) - np.bincount(source.target) / 1797
+        assert np.abs(shares).max() < 2 / len(labels)
+    assert not np.array_equal(splits.test, Digits(Digits.Settings()).splits(1).test)
+
+
+def test_mnist_layout_is_read_and_split(raw):
+    splits = tiny(raw).splits(0)
+    images, labels = tiny_pair(300, 0)
+    assert splits.spec.shape == (1, 28, 28) and splits.spec.levels == 256
+    assert len(splits.train) == 200 and len(splits.validation) == 100
+    assert np.bincount(splits.labels["validation"]).tolist() == [10] * 10
+    chosen = np.concatenate([numbers(splits.train), numbers(splits.validation)])
+    assert sorted(chosen) == list(range(300))
+    for split in ("train", "validation"):
+        index = numbers(getattr(splits, split))
+        np.testing.assert_array_equal(getattr(splits, split)[:, 0], images[index])
+        np.testing.assert_array_equal(splits.labels[split], labels[index])
+    np.testing.assert_array_equal(splits.test[:, 0], tiny_pair(50, 1)[0])
+
+
+def test_splits_are_fixed_by_the_base_seed(raw):
+    one, same, other = (tiny(raw).splits(seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(numbers(one.validation), numbers(same.validation))
+    assert set(numbers(one.validation)) != set(numbers(other.validation))
+    np.testing.assert_array_equal(one.test, other.test)
+
+
+def test_validation_must_leave_something_to_train_on(raw):
+    with pytest.raises(UserError, match="mnist: n_validation 300 of 300 training images"):
+        tiny(raw, n_validation=300).splits(0)
+
+
+def test_an_altered_mnist_file_is_named(raw):
+    with pytest.raises(UserError, match="train-images-idx3-ubyte: altered or incomplete"):
+        tiny(raw, MNIST).splits(0)
+
+
+def test_archives_are_read_and_checked_where_plain_files_have_no_known_digest(raw):
+    expected = tiny(raw).splits(0)
+    md5 = {}
+    for path in list(raw.iterdir()):
+        data = gzip.compress(path.read_bytes())
+        path.with_name(f"{path.name}.gz").write_bytes(data)
+        md5[path.name] = hashlib.md5(data).hexdigest()
+        path.unlink()
+
+    class Archived(TinyMNIST):
+        archive_md5 = md5
+
+    np.testing.assert_array_equal(tiny(raw, Archived).splits(0).train, expected.train)
+    with pytest.raises(UserError, match="train-images-idx3-ubyte.gz: altered or incomplete"):
+        tiny(raw).splits(0)
+
+
+@pytest.mark.parametrize(
+    "file, change, message",
+    [
+        ("train-images-idx3-ubyte", lambda d: d[:-1], "bytes, but its header"),
+        ("t10k-images-idx3-ubyte", lambda d: d + b"x", "bytes, but its header"),
+        ("t10k-labels-idx1-ubyte", lambda d: b"\1" + d[1:], "not an IDX file of bytes with 1 dimensions"),
+        ("t10k-labels-idx1-ubyte", lambda d: b"", "not an IDX file"),
+        ("train-labels-idx1-ubyte", lambda d: d[:-1] + b"\x0a", "label 10, valid: 0 … 9"),
+        ("train-labels-idx1-ubyte", lambda d: idx(np.zeros(299)), "299 labels for 300 images"),
+        ("t10k-images-idx3-ubyte", lambda d: idx(np.zeros((50, 28, 27))), r"images of \(28, 27\), expected \(28, 28\)"),
+    ],
+)
+def test_a_broken_file_is_named(raw, file, change, message):
+    (raw / file).write_bytes(change((raw / file).read_bytes()))
+    with pytest.raises(UserError, match=f"{file}: .*{message}"):
+        tiny(raw).splits(0)
+
+
+def test_parse_idx_inverts_the_format():
+    array = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    np.testing.assert_array_equal(parse_idx(idx(array), 3, Path("x")), array)
+
+
+def test_data_dir_is_the_setting_or_the_environment_or_a_cache(raw, monkeypatch):
+    monkeypatch.setenv("DEEPGEN_DATA", "/some/where")
+    assert tiny(raw).data_dir == raw.parent.parent
+    assert MNIST(MNIST.Settings()).directory == Path("/some/where/MNIST/raw")
+    monkeypatch.delenv("DEEPGEN_DATA")
+    assert FashionMNIST(FashionMNIST.Settings()).data_dir == Path.home() / ".cache" / "deepgen_bench"
+    assert "data_dir" not in MNIST.Settings(data_dir="/x").identity()
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """torchvision's MNIST, taken from a local server that holds the archived tiny files."""
+    import torchvision
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    md5 = {}
+    for name, data in tiny_files().items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(data))
+        md5[name] = hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()
+    monkeypatch.setattr(TinyMNIST, "archive_md5", md5)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{http.server_port}/"])
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", [(f"{name}.gz", md5[name]) for name in md5])
+        yield folder
+        http.shutdown()
+
+
+def test_missing_files_are_downloaded_and_others_left_alone(raw, server):
+    expected = tiny(raw).splits(0)
+    (raw / "train-images-idx3-ubyte").unlink()
+    kept = (raw / "t10k-images-idx3-ubyte").stat().st_mtime_ns
+    np.testing.assert_array_equal(tiny(raw).splits(0).train, expected.train)
+    assert (raw / "t10k-images-idx3-ubyte").stat().st_mtime_ns == kept
+    assert not list(raw.parent.parent.glob(".download-*"))
+
+
+def test_a_failed_download_says_what_to_place_where(raw, server):
+    (raw / "train-images-idx3-ubyte").unlink()
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    (server / "train-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
+    with pytest.raises(UserError) as error:
+        tiny(raw).splits(0)
+    message = str(error.value)
+    assert message.startswith("mnist: cannot download (") and "\n" not in message
+    assert message.endswith(f"place train-images-idx3-ubyte, t10k-labels-idx1-ubyte in {raw}")
+    assert not list(raw.parent.parent.glob(".download-*"))
+
+
+def test_reading_files_that_are_there_imports_no_torch(raw):
+    code = f"""
+import sys
+from deepgen_bench.datasets.images import MNIST
+MNIST.sha256 = {{}}
+MNIST(MNIST.Settings(data_dir={str(raw.parent.parent)!r}, n_validation=100)).splits(0)
+assert not {{"torch", "torchvision", "sklearn", "PIL"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+@pytest.fixture
+def batches(tmp_path):
+    """A dataset in CIFAR-10's layout with 60 images a batch."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    digests = {}
+    for name in CIFAR10.files:
+        batch = {"data": rng.integers(0, 256, (60, 3072), dtype=np.uint8), "labels": [i % 10 for i in range(60)]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+        digests[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    class Tiny(CIFAR10):
+        md5 = digests
+
+    return Tiny(Tiny.Settings(data_dir=tmp_path, n_validation=50))
+
+
+def test_cifar10_layout_is_read_and_split(batches):
+    splits = batches.splits(0)
+    assert splits.train.shape == (250, 3, 32, 32) and splits.validation.shape == (50, 3, 32, 32)
+    test = pickle.loads((batches.directory / "test_batch").read_bytes())
+    np.testing.assert_array_equal(splits.test.reshape(60, -1), test["data"])  # rows are red, green, blue planes
+    np.testing.assert_array_equal(splits.labels["test"], test["labels"])
+    assert np.bincount(splits.labels["validation"]).tolist() == [5] * 10
+
+
+def test_an_altered_cifar10_batch_is_named_and_not_unpickled(batches):
+    (batches.directory / "data_batch_3").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(UserError, match="data_batch_3: altered or incomplete"):
+        batches.splits(0)
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("DEEPGEN_DATA", "/nonexistent")) / "MNIST" / "raw").is_dir(),
+    reason="needs the MNIST files in $DEEPGEN_DATA/MNIST/raw",
+)
+def test_real_mnist():
+    splits = MNIST(MNIST.Settings()).splits(0)
+    assert splits.train.shape == (50_000, 1, 28, 28) and len(splits.validation) == len(splits.test) == 10_000
+    assert np.bincount(splits.labels["test"]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    official = np.concatenate([splits.labels["train"], splits.labels["validation"]])
+    assert np.bincount(official).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    mean = (splits.train.sum() + splits.validation.sum()) / (60_000 * 784 * 255)
+    assert mean == pytest.approx(0.1307, abs=5e-5)  # the constant that every MNIST example normalises with

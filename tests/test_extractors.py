@@ -1,0 +1,185 @@
+"""The classifier and the Inception network as feature extractors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import sha256_of
+from deepgen_bench.metrics import inception
+from deepgen_bench.metrics.classifier import Classifier, train_classifier
+from deepgen_bench.metrics.inception import load_inception
+
+DIGITS = DataSpec((1, 8, 8), "image", levels=17, classes=10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images, labels = data.images.astype(np.uint8)[:, None], data.target
+    order = np.random.default_rng(0).permutation(len(images))
+    parts = {"train": order[:1000], "validation": order[1000:1300], "test": order[1300:]}
+    return {name: (images[index], labels[index]) for name, index in parts.items()}
+
+
+@pytest.fixture(scope="module")
+def classifier(digits: dict[str, tuple[np.ndarray, np.ndarray]]) -> Classifier:
+    return train_classifier(*digits["train"], *digits["validation"], DIGITS, seed=0)
+
+
+def test_classifier_recognises_digits(classifier: Classifier, digits: dict) -> None:
+    images, labels = digits["test"]
+    assert classifier.accuracy(images, labels) >= 0.97
+    result = classifier(images)
+    assert result.features.shape == (len(images), 128) and result.features.dtype == np.float64
+    assert result.logits is not None and result.logits.shape == (len(images), 10)
+    assert (result.logits.argmax(axis=1) == labels).mean() == classifier.accuracy(images, labels)
+
+
+def test_classifier_training_repeats_and_leaves_the_global_generator_alone(digits: dict) -> None:
+    few = {name: (images[:200], labels[:200]) for name, (images, labels) in digits.items()}
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first, again, other = (train_classifier(*few["train"], *few["validation"], DIGITS, seed=seed) for seed in (1, 1, 2))
+    assert first.digest == again.digest != other.digest
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_classifier_survives_saving(classifier: Classifier, digits: dict, tmp_path: Path) -> None:
+    path = tmp_path / "classifier.safetensors"
+    classifier.save(path)
+    loaded = Classifier.load(path)
+    assert loaded.digest == classifier.digest and loaded.spec == classifier.spec
+    images, _ = digits["test"]
+    np.testing.assert_array_equal(loaded(images).features, classifier(images).features)
+    loaded.save(tmp_path / "again.safetensors")
+    assert sha256_of(tmp_path / "again.safetensors") == sha256_of(path)
+
+
+@pytest.mark.parametrize(
+    "shape, levels", [((1, 28, 28), 256), ((3, 32, 32), 256), ((1, 28, 28), 2), ((3, 64, 48), 256)]
+)
+def test_classifier_fits_other_images(shape: tuple[int, ...], levels: int) -> None:
+    spec = DataSpec(shape, "image", levels=levels, classes=3)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, levels, (20, *shape)).astype(np.uint8), np.arange(20) % 3
+    result = train_classifier(images, labels, images, labels, spec, seed=0)(images)
+    assert result.features.shape == (20, 128) and np.isfinite(result.features).all()
+
+
+def test_classifier_names_wrong_input(classifier: Classifier, digits: dict, tmp_path: Path) -> None:
+    images, labels = digits["test"]
+    with pytest.raises(UserError, match="expected uint8"):
+        classifier(images.astype(np.float32))
+    with pytest.raises(UserError, match="a level of 17"):
+        classifier(images + np.uint8(1))
+    with pytest.raises(UserError, match=r"shape \(1, 4, 8\), the classifier's"):
+        classifier(images[:, :, :4])
+    with pytest.raises(UserError, match="labels: 1 to 10, valid are 0 to 9"):
+        classifier.accuracy(images, labels + 1)
+    with pytest.raises(UserError, match="needs images with levels and classes"):
+        train_classifier(images, labels, images, labels, DataSpec((1, 8, 8), "image", levels=17), seed=0)
+    with pytest.raises(UserError, match="no such file"):
+        Classifier.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("not a tensor in sight")
+    with pytest.raises(UserError, match="not a saved classifier"):
+        Classifier.load(tmp_path / "text.safetensors")
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published layout with random numbers: the published file has 96 MB and is not needed for what is tested."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict: dict) -> None:
+            pass
+
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    torch.save({}, path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Untrained("untrained", ["2048"], feature_extractor_weights_path=path)
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def test_inception_features_and_logits(random_weights: Path) -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    extractor = load_inception(random_weights, expected_sha256=sha256_of(random_weights))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert extractor.digest == sha256_of(random_weights)
+    grey = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28)).astype(np.uint8)
+    result = extractor(grey)
+    assert result.features.shape == (2, 2048) and result.logits is not None and result.logits.shape == (2, 1008)
+    # the layers and the resizing are torch-fidelity's own
+    reference = extractor.network(torch.from_numpy(np.repeat(grey, 3, axis=1)))
+    np.testing.assert_allclose(result.features, reference[0].double().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(result.logits, reference[1].double().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        result.logits, result.features @ extractor.network.fc.weight.double().numpy().T, rtol=1e-3, atol=1e-5
+    )
+    # 17 levels are stretched to the same 256
+    digits = np.random.default_rng(0).integers(0, 17, (1, 1, 8, 8)).astype(np.uint8)
+    stretched = np.round(digits * (255 / 16)).astype(np.uint8)
+    seventeen = load_inception(random_weights, levels=17, expected_sha256=extractor.digest)
+    np.testing.assert_array_equal(seventeen(digits).features, extractor(stretched).features)
+    with pytest.raises(UserError, match="c = 1 or 3"):
+        extractor(np.zeros((1, 4, 8, 8), np.uint8))
+    with pytest.raises(UserError, match="a level of 200, valid are 0 to 16"):
+        seventeen(np.full((1, 1, 8, 8), 200, np.uint8))
+
+
+def test_inception_refuses_unchecked_weights(tmp_path: Path) -> None:
+    """A pickle with another digest is not opened: this one would write a file."""
+
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "opened",)
+
+    path = tmp_path / "weights.pth"
+    torch.save(Bomb(), path)
+    with pytest.raises(UserError, match=f"{path}: .* bytes with SHA-256 .*95628359"):
+        load_inception(path)
+    assert not (tmp_path / "opened").exists()
+    with pytest.raises(UserError, match="no such file; the Inception weights are at https://"):
+        load_inception(tmp_path / "none.pth")
+
+
+def test_inception_with_the_wrong_layout(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"conv": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="not the weights of inception-v3-compat"):
+        load_inception(path, expected_sha256=sha256_of(path))
+
+
+def test_inception_download_into_the_cache(
+    random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached = tmp_path / "hub" / "checkpoints" / inception.WEIGHTS_NAME
+    # nothing listens on the discard port of this machine: the connection is refused, as without a network
+    monkeypatch.setattr(inception, "WEIGHTS_URL", "http://127.0.0.1:9/weights.pth")
+    with pytest.raises(UserError, match=f"cannot download http://127.0.0.1:9/weights.pth .*place the file at {cached}"):
+        load_inception()
+    monkeypatch.setattr(inception, "WEIGHTS_URL", random_weights.as_uri())
+    with pytest.raises(UserError, match="bytes with SHA-256 .* expected 6726825d"):
+        load_inception()
+    assert not cached.exists()
+    digest = sha256_of(random_weights)
+    assert load_inception(expected_sha256=digest).digest == digest
+    assert sha256_of(cached) == digest

@@ -1,0 +1,103 @@
+"""Closed forms for the pieces of likelihood evaluation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics.likelihood import (
+    active_units,
+    bernoulli_log_prob,
+    gaussian_log_prob,
+    kl_diagonal_gaussian,
+    log_mean_exp,
+    nested_iw_elbo,
+)
+
+
+def test_log_mean_exp() -> None:
+    assert log_mean_exp(np.log([1.0, 2.0, 6.0])) == pytest.approx(np.log(3))
+    far = np.array([-1e5, -1e5 + np.log(3)], dtype=np.float32)
+    assert log_mean_exp(far) == pytest.approx(float(far[0]) + np.log((1 + np.exp(float(far[1]) - float(far[0]))) / 2))
+    assert log_mean_exp(np.array([0.0, -np.inf])) == pytest.approx(-np.log(2))
+    assert log_mean_exp(np.full(3, -np.inf)) == -np.inf
+    np.testing.assert_allclose(log_mean_exp(np.zeros((2, 3, 4)), axis=1), np.zeros((2, 4)))
+    for bad in (np.array([0.0, np.nan]), np.array([np.inf]), np.zeros((3, 0))):
+        with pytest.raises(UserError, match="a: "):
+            log_mean_exp(bad)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), spread=st.floats(0.01, 50), offset=st.floats(-1e4, 1e4))
+def test_nested_bounds_rise_for_every_example(seed: int, spread: float, offset: float) -> None:
+    log_weights = np.random.default_rng(seed).standard_normal((5, 120)) * spread + offset
+    bounds = nested_iw_elbo(log_weights, [1, 2, 6, 24, 120])
+    np.testing.assert_allclose(bounds[1], log_weights.mean(axis=1))
+    np.testing.assert_allclose(bounds[120], log_mean_exp(log_weights, axis=1))
+    curve = np.stack(list(bounds.values()))
+    assert (np.diff(curve, axis=0) >= -1e-11 * np.abs(curve).max()).all()
+
+
+@pytest.mark.parametrize("ks", [[], [0, 1], [2, 1], [1, 1], [1, 7], [24]])
+def test_invalid_ks(ks: list[int]) -> None:
+    with pytest.raises(UserError, match="divisors of K_max = 12"):
+        nested_iw_elbo(np.zeros((3, 12)), ks)
+
+
+def test_linear_gaussian_model() -> None:
+    """x = w z + noise: with the exact posterior every K gives log p(x); with a wider one the bounds rise towards it."""
+    rng = np.random.default_rng(0)
+    w, variance, n, k = np.array([1.5, -0.5, 0.3]), 0.2, 50, 4000
+    x = rng.standard_normal((n, 1)) * w + np.sqrt(variance) * rng.standard_normal((n, 3))
+    exact = stats.multivariate_normal(np.zeros(3), np.outer(w, w) + variance * np.eye(3)).logpdf(x)
+    precision = 1 + w @ w / variance
+    mean = (x @ w / variance / precision)[:, None]
+
+    def bounds(inflation: float) -> dict[int, np.ndarray]:
+        q_variance = inflation**2 / precision
+        z = mean + np.sqrt(q_variance) * rng.standard_normal((n, k))
+        joint = gaussian_log_prob(x[:, None], z[..., None] * w, variance) + gaussian_log_prob(z[..., None], 0, 1)
+        return nested_iw_elbo(joint - gaussian_log_prob(z[..., None], mean[..., None], q_variance), [1, 10, k])
+
+    for value in bounds(1.0).values():
+        np.testing.assert_allclose(value, exact, rtol=0, atol=1e-10)
+    wider = bounds(1.3)
+    # at K = 1: minus KL of the two Gaussians
+    gap = np.log(1.3) + (1 - 1.3**2) / 2
+    np.testing.assert_allclose((wider[1] - exact).mean(), gap, atol=0.01)
+    np.testing.assert_allclose(wider[k], exact, rtol=0, atol=0.05)
+
+
+def test_densities_agree_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    x, mean, variance = rng.standard_normal((4, 3)), rng.standard_normal(3), np.array([0.01, 1.0, 4.0])
+    expected = stats.norm(mean, np.sqrt(variance)).logpdf(x).sum(axis=1)
+    np.testing.assert_allclose(gaussian_log_prob(x, mean, variance), expected)
+    bits, logits = rng.integers(0, 2, (4, 3)), rng.standard_normal(3) * 3
+    expected = stats.bernoulli(1 / (1 + np.exp(-logits))).logpmf(bits).sum(axis=1)
+    np.testing.assert_allclose(bernoulli_log_prob(bits, logits), expected)
+    assert bernoulli_log_prob(np.array([1.0]), np.array([-1000.0])) == -1000
+    with pytest.raises(UserError, match="variance"):
+        gaussian_log_prob(x, mean, 0.0)
+    with pytest.raises(UserError, match="binarise"):
+        bernoulli_log_prob(np.array([0.5]), np.array([0.0]))
+
+
+def test_kl_to_the_standard_normal() -> None:
+    assert kl_diagonal_gaussian(np.zeros((2, 3)), np.zeros((2, 3))).tolist() == [0, 0]
+    mean, log_variance = np.array([1.0, -2.0]), np.log([0.5, 3.0])
+    expected = 0.5 * (0.5 + 3 + 1 + 4 - 2 - np.log(1.5))
+    assert kl_diagonal_gaussian(mean, log_variance) == pytest.approx(expected)
+    draws = mean + np.exp(log_variance / 2) * np.random.default_rng(0).standard_normal((200_000, 2))
+    difference = gaussian_log_prob(draws, mean, np.exp(log_variance)) - gaussian_log_prob(draws, 0, 1)
+    assert difference.mean() == pytest.approx(expected, abs=4 * difference.std() / np.sqrt(len(draws)))
+
+
+def test_active_units() -> None:
+    means = np.random.default_rng(0).standard_normal((5000, 4)) * np.array([1.0, 0.2, 0.05, 0.0]) + 7
+    assert active_units(means) == 2
+    assert active_units(means, threshold=1e-3) == 3
+    with pytest.raises(UserError, match="posterior_means"):
+        active_units(means[:1])

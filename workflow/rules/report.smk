@@ -1,0 +1,39 @@
+"""The tidy table of all measurements, and the comparison tables drawn from it alone."""
+
+
+rule aggregate:
+    input:
+        PLAN.store.all_measurements(),
+    output:
+        f"{HOME}/metrics.csv",
+        f"{HOME}/summary.csv",
+    log:
+        f"{HOME}/logs/aggregate.log",
+    benchmark:
+        f"{HOME}/benchmarks/aggregate.tsv"
+    conda:
+        "../envs/bench.yaml"
+    shell:
+        "{BENCH} aggregate {EXPERIMENT} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        f"{HOME}/metrics.csv",
+    output:
+        expand(
+            "{home}/tables/{dataset}.{suffix}",
+            home=HOME,
+            dataset=PLAN.experiment.datasets,
+            suffix=["csv", "md", "tex"],
+        ),
+    params:
+        identity=PLAN.tables(),
+    log:
+        f"{HOME}/logs/tables.log",
+    benchmark:
+        f"{HOME}/benchmarks/tables.tsv"
+    conda:
+        "../envs/bench.yaml"
+    shell:
+        "{BENCH} tables {HOME} > {log} 2>&1"
