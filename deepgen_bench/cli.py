@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,8 +11,8 @@ from deepgen_bench.device import set_threads
 from deepgen_bench.errors import UserError
 
 app = typer.Typer(
-    help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through the "
-    "stages below; `score` and `sample` need no experiment.",
+    help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through "
+    "the stages below; `score` and `sample` need no experiment.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +24,7 @@ Dataset = Annotated[str, typer.Option(help="label of a dataset of the experiment
 Model = Annotated[str, typer.Option(help="label of a model of the experiment")]
 BlockNumber = Annotated[int, typer.Option(help="block of seeds: seed // seeds_per_job")]
 Results = Annotated[Path, typer.Option(help="results folder")]
+Checkpoint = Annotated[Literal["final", "best"], typer.Option(help="best: chosen on validation data")]
 RESULTS = Path("results")
 
 
@@ -42,9 +43,7 @@ def open_store(experiment: Path, results: Path, dataset: str | None = None, mode
     return store
 
 
-def on_block(
-    stage: Callable[..., None], experiment: Path, results: Path, dataset: str, model: str, block: int
-) -> None:
+def on_block(stage: Callable[..., None], experiment: Path, results: Path, dataset: str, model: str, block: int) -> None:
     store = open_store(experiment, results, dataset, model)
     if block not in store.blocks():
         raise UserError(f"--block: {block}; valid: {', '.join(map(str, store.blocks()))}")
@@ -109,24 +108,26 @@ def aggregate(experiment: ExperimentFile, results: Results = RESULTS) -> None:
 @app.command(rich_help_panel=STAGE)
 def tables(
     folder: Annotated[Path, typer.Argument(help="experiment folder, or a metrics.csv")],
-    checkpoint: Annotated[str, typer.Option(help="final or best (chosen on validation data)")] = "final",
+    checkpoint: Checkpoint = "final",
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
-    from deepgen_bench.results import load_results
     from deepgen_bench.report.tables import write_tables
+    from deepgen_bench.results import load_results
 
     home = folder.parent if folder.suffix == ".csv" else folder
-    write_tables(load_results(folder), home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}"), checkpoint)
+    write_tables(
+        load_results(folder), home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}"), checkpoint
+    )
 
 
 @app.command(rich_help_panel=PEOPLE)
 def show(
     folder: Annotated[list[Path], typer.Argument(help="experiment folders or metrics.csv files; several are merged")],
-    checkpoint: Annotated[str, typer.Option(help="final or best (chosen on validation data)")] = "final",
+    checkpoint: Checkpoint = "final",
 ) -> None:
     """Print comparison tables."""
-    from deepgen_bench.results import load_results
     from deepgen_bench.report.tables import show as render
+    from deepgen_bench.results import load_results
 
     print(render(load_results(*folder), checkpoint))
 
@@ -154,7 +155,9 @@ def score(
     real: Annotated[Path, typer.Argument(help="folder of images, .npy or .npz array, or .npz with mu and sigma")],
     generated: Annotated[Path, typer.Argument(help="the same, of what is to be scored")],
     extractor: Annotated[str, typer.Option(help="inception, classifier or data")] = "inception",
-    weights: Annotated[Path | None, typer.Option(help="the extractor's weights, where they are not to be downloaded")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="the extractor's weights, where they are not to be downloaded")
+    ] = None,
     n: Annotated[int | None, typer.Option(help="use the first n of both")] = None,
     seed: Annotated[int, typer.Option(help="of subsets and shuffles")] = 0,
     output: Annotated[Path | None, typer.Option(help="also write a CSV file")] = None,
@@ -170,7 +173,7 @@ def sample(
     run: Annotated[Path, typer.Argument(help="a replicate's folder, results/runs/DATASET/MODEL/HASH/seed_K")],
     n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,
     output: Annotated[Path, typer.Option(help=".png: a picture; .npy: an array as stored")] = Path("samples.png"),
-    checkpoint: Annotated[str, typer.Option(help="final or best")] = "final",
+    checkpoint: Checkpoint = "final",
     seed: Annotated[int, typer.Option(help="of the draws")] = 0,
     draw: Annotated[bool, typer.Option(help="draw from p(x|z) instead of showing the decoder's mean (VAE)")] = False,
 ) -> None:

@@ -21,9 +21,9 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 class DatasetEntry(Settings):
     """One dataset of the experiment.
 
-    `dataset` is a registered name (the label itself if absent), `settings` its own settings; `budget` is what every model
-    gets alike: training examples seen by the generator or decoder; `models` overrides hyper-parameters and `metrics` settings
-    of sample metrics on this dataset.
+    `dataset` is a registered name (the label itself if absent), `settings` its own settings; `budget` is what every
+    model gets alike: training examples seen by the generator or decoder; `models` overrides hyper-parameters and
+    `metrics` settings of sample metrics on this dataset.
     """
 
     dataset: str | None = None
@@ -48,7 +48,10 @@ class LikelihoodSettings(Settings):
 
 
 class Experiment(Settings):
-    """A whole experiment file. `samples` is drawn from every replicate; `metrics` maps sample-metric families to settings."""
+    """A whole experiment file.
+
+    So many `samples` are drawn from every replicate; `metrics` maps families of sample metrics to their settings.
+    """
 
     name: Label
     base_seed: Seed = 0
@@ -71,7 +74,7 @@ class Experiment(Settings):
         return named(f"models.{label}.model", lambda: MODELS[self.models[label].model or label])
 
     def model_settings(self, model: str, dataset: str) -> ModelSettings:
-        """Hyper-parameters of a model on a dataset: defaults, then the model's settings, then the dataset's overrides."""
+        """Hyper-parameters of a model on a dataset: defaults, the model's settings, the dataset's overrides."""
         own, special = self.models[model].settings, self.datasets[dataset].models.get(model, {})
         cls = self.model_spec(model).settings
         validated(cls, own, f"models.{model}.settings")
@@ -101,7 +104,7 @@ def named(key: str, get: Any) -> Any:
 
 
 def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
-    """`data` as a `cls`; the first thing wrong becomes one line that names the key, what was found and what is valid."""
+    """`data` as a `cls`; the first fault becomes one line that names the key, what was found and what is valid."""
     try:
         return cls.model_validate(data)
     except ValidationError as error:
@@ -150,15 +153,23 @@ def check(data: dict[str, Any]) -> Experiment:
         raise UserError(f"likelihood.k: ascending numbers that each divide the next, found {list(ks)}")
     for label, entry in experiment.datasets.items():
         dataset = experiment.dataset(label)
-        for kind, names, valid in (("models", entry.models, experiment.models), ("metrics", entry.metrics, experiment.metrics)):
+        for kind, names, valid in (
+            ("models", entry.models, experiment.models),
+            ("metrics", entry.metrics, experiment.metrics),
+        ):
             for name in names:
                 if name not in valid:
-                    raise UserError(f"datasets.{label}.{kind}.{name}: not in this experiment; valid: {', '.join(valid)}")
+                    raise UserError(
+                        f"datasets.{label}.{kind}.{name}: not in this experiment; valid: {', '.join(valid)}"
+                    )
         for model in experiment.models:
             settings = experiment.model_settings(model, label)
             named(f"models.{model} on datasets.{label}", lambda s=settings, d=dataset: s.check(d.support))
         for family in experiment.metrics:
             metric = experiment.metric_settings(family, label)
             if hasattr(metric, "check"):
-                named(f"metrics.{family} on datasets.{label}", lambda m=metric, d=dataset: m.check(d.support, d.has_labels))
+                named(
+                    f"metrics.{family} on datasets.{label}",
+                    lambda m=metric, d=dataset: m.check(d.support, d.has_labels),
+                )
     return experiment

@@ -45,8 +45,8 @@ def resolve(device: str) -> str:
 def open_device(device: str) -> str:
     """Make `device` ready for torch and return what it became: "cpu" or "cuda".
 
-    With several GPUs the job takes one that no other job here holds, through a lock that the system frees when the process
-    ends; a batch scheduler's own choice is left alone. `auto` falls back to the CPU where CUDA does not work.
+    With several GPUs the job takes one that no other job here holds, through a lock that the system frees when the
+    process ends; a batch scheduler's own choice is left alone. `auto` falls back to the CPU where CUDA does not work.
     """
     chosen = resolve(device)
     if chosen == "cuda":

@@ -64,4 +64,3 @@ def peak_memory_mb(device: str) -> dict[str, float]:
 
         memory["device"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return memory
-

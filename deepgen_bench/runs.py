@@ -11,7 +11,16 @@ import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json, read_array, read_json, sha256_of, write_array, write_atomic, write_json, write_text
+from deepgen_bench.files import (
+    canonical_json,
+    read_array,
+    read_json,
+    sha256_of,
+    write_array,
+    write_atomic,
+    write_json,
+    write_text,
+)
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Fit, GenerativeModel, State
 
@@ -29,7 +38,6 @@ def write_state(path: Path, state: State) -> str:
     from safetensors.numpy import save
 
     data = save({name: np.ascontiguousarray(array) for name, array in state.items()})
-    from deepgen_bench.files import write_atomic
 
     write_atomic(path, lambda file: file.write(data))
     return sha256_of(data)
@@ -74,14 +82,18 @@ class Run:
             raise UserError(f"{path}: no such file")
         data = path.read_bytes()
         if sha256_of(data) != self.info["checkpoints"][checkpoint]:
-            raise UserError(f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew")
+            raise UserError(
+                f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew"
+            )
         return load(data)
 
     def samples(self, checkpoint: str, output: str) -> np.ndarray:
         path = self.directory / sample_file(checkpoint, output)
         array = read_array(path)
         if sha256_of(path) != self.info["samples"].get(path.name):
-            raise UserError(f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew")
+            raise UserError(
+                f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew"
+            )
         return array
 
     def model(self, checkpoint: str, device: str) -> GenerativeModel:

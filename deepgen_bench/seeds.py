@@ -1,7 +1,8 @@
 """Independent random streams, derived from one base seed and the role that uses them.
 
 Nothing in the package uses a global generator. A role names the axes it depends on: `split` and `metric` depend on the
-dataset alone, so that every model meets the same split, subsets, projections and dequantisation noise; `init`, `batches`,
+dataset alone, so that every model meets the same split, subsets, projections and dequantisation noise; `init`,
+`batches`,
 `noise` and `sample` depend on (dataset, model, replicate), so that a replicate does not depend on its neighbours.
 """
 

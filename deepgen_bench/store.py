@@ -1,6 +1,7 @@
 """Where everything lies: the store that experiments share, and an experiment's own folder. Imports no torch.
 
-The identity of a run is a hash of what the experiment says that changes numbers; devices, workers and paths are not in it.
+The identity of a run is a hash of what the experiment says that changes numbers; devices, workers and paths are not
+in it.
 """
 
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ class Store:
 
     def all_measurements(self) -> list[Path]:
         """The measurement files of every (dataset, model, block), in the experiment's order."""
-        kinds = [*(["sample"] if self.experiment.metrics else []), *(["likelihood"] if self.experiment.likelihood else [])]
+        kinds = [
+            *(["sample"] if self.experiment.metrics else []),
+            *(["likelihood"] if self.experiment.likelihood else []),
+        ]
         return [
             self.measurements(dataset, model, block, kind)
             for dataset in self.experiment.datasets

@@ -47,6 +47,9 @@ def test_classifier_recognises_digits(classifier: Classifier, digits: dict) -> N
     assert result.features.shape == (len(images), 128) and result.features.dtype == np.float64
     assert result.logits is not None and result.logits.shape == (len(images), 10)
     assert (result.logits.argmax(axis=1) == labels).mean() == classifier.accuracy(images, labels)
+    mapped = images[::-1]
+    mapped.flags.writeable = False  # stored arrays are mapped read-only, and batches of them are views
+    np.testing.assert_allclose(classifier(mapped).features[::-1], result.features, atol=1e-5)
 
 
 def test_classifier_training_repeats_and_leaves_the_global_generator_alone(digits: dict) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.report.headings import headings, mean_and_sd
-from deepgen_bench.results import COLUMNS, load_results, parse_variant, read_rows, write_rows
 from deepgen_bench.report.summary import Comparable, aggregate, summarise
 from deepgen_bench.report.tables import comparison_tables, show, write_tables
+from deepgen_bench.results import COLUMNS, load_results, parse_variant, read_rows, write_rows
 
 CLASSIFIER = "digest=0a1b2c3d4e5f;extractor=classifier"
 INCEPTION = "digest=6726825d0af5;extractor=inception"

@@ -130,7 +130,7 @@ def train_classifier(
     generator = torch.Generator().manual_seed(seed)
     network = Network(spec, generator).to(device)
     best, best_loss = copy.deepcopy(network), float("inf")
-    images = torch.from_numpy(train_images).to(device)
+    images = torch.from_numpy(train_images.copy()).to(device)
     labels = torch.from_numpy(train_labels.astype(np.int64)).to(device)
     epochs = min(max(round(PRESENTATIONS / len(images)), 2), 40)
     batches = -(-len(images) // BATCH)

@@ -94,7 +94,7 @@ def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tup
 def _tensor(array: np.ndarray) -> Any:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(array.copy())  # stored arrays are read-only, and torch takes no reversed ones
 
 
 def _legacy_seed(seed: int) -> int:
@@ -113,7 +113,7 @@ ExtractorName = Literal["data", "classifier", "inception"]
 
 class FidelitySettings(Settings):
     extractors: tuple[ExtractorName, ...] | None = Field(
-        default=None, min_length=1, description="features; by default data (the flattened example) and the classifier"
+        default=None, min_length=1, description="features; by default the classifier, or data where there are no labels"
     )
     n: int = Field(default=10_000, ge=2, description="at most so many examples of each sample")
     kid_subsets: int = Field(default=100, ge=1, description="random subsets of the kernel distance")
@@ -127,9 +127,8 @@ class FidelitySettings(Settings):
         return ("data", "classifier", "inception") if has_labels else ("data", "inception")
 
     def extractors_for(self, support: Support, has_labels: bool) -> tuple[ExtractorName, ...]:
-        """The extractors asked for; if none are named, the data themselves and a classifier where there are labels."""
-        default = tuple(name for name in self.possible(support, has_labels) if name != "inception")
-        return self.extractors or default
+        """The extractors asked for; if none are named, a classifier where there are labelled images, else the data."""
+        return self.extractors or ("classifier" if "classifier" in self.possible(support, has_labels) else "data",)
 
     def check(self, support: Support, has_labels: bool) -> None:
         """Raise `UserError` if an extractor is named that this data cannot have."""

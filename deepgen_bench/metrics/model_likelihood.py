@@ -1,7 +1,7 @@
 """Log-likelihood of held-out data under a model, by what its family can compute: exact, a bound, or nothing.
 
-The one place in `metrics` that takes a model: one with `log_prob` (tractable), or one with `encode` and `log_likelihood`
-(latent-variable). Everything is in nats per example; `bits_per_dim` says so in its name.
+The one place in `metrics` that takes a model: one with `log_prob` (tractable), or one with `encode` and
+`log_likelihood` (latent-variable). Everything is in nats per example; `bits_per_dim` says so in its name.
 """
 
 import time
@@ -67,8 +67,10 @@ def measure(
 
     `density` is the data's own log density where it is known: the oracle's.
     """
-    if family == "tractable" or (family == "oracle" and density is not None):
-        return exact(model.log_prob if family == "tractable" else density, model.representation, held_out)
+    if family == "tractable":
+        return exact(model.log_prob, model.representation, held_out)
+    if family == "oracle" and density is not None:
+        return exact(density, "continuous", held_out)
     if family == "latent":
         return bounds(model, held_out, ks)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"
@@ -90,17 +92,17 @@ def not_applicable(reason: str, n: int, variant: dict[str, Any] | None = None) -
 
 
 def exact(log_prob: Callable[[np.ndarray], np.ndarray], representation: str, held_out: HeldOut) -> Likelihoods:
-    """Mean log p(x) from a tractable density, and bits per dimension of dequantised images (Theis et al. 2016, eq. 5)."""
+    """Mean log p(x) from a tractable density, and bits per dimension of dequantised images (Theis et al. 2016)."""
     started = time.perf_counter()
     name, x = held_out.represent(representation)
     values, variant = log_prob(x), {"representation": name}
     found = Likelihoods(vectors={"log_likelihood": values})
     seconds = time.perf_counter() - started
     found.add("log_likelihood", values, variant=variant, bound="exact", direction="max", seconds=seconds)
-    return add_bits(found, "log_likelihood", held_out, name)
+    return add_bits(found, held_out, name)
 
 
-def add_bits(found: Likelihoods, of: str, held_out: HeldOut, representation: str) -> Likelihoods:
+def add_bits(found: Likelihoods, held_out: HeldOut, representation: str) -> Likelihoods:
     """Bits per dimension beside the last measurement, where images are dequantised."""
     if representation == "dequantised":
         assert held_out.spec.levels is not None
@@ -111,7 +113,7 @@ def add_bits(found: Likelihoods, of: str, held_out: HeldOut, representation: str
             Measurement(
                 "bits_per_dim",
                 float(bits_per_dim(last.value, dim, levels)),
-                last.variant | {"of": of},
+                last.variant,
                 last.std_error / dim / np.log(2),
                 bound="exact" if last.bound == "exact" else "upper",
                 unit="bits/dim",
@@ -151,9 +153,9 @@ def bounds(model: Any, held_out: HeldOut, ks: Sequence[int]) -> Likelihoods:
     for k in ks:
         values = np.concatenate([part[k] for part in log_weights])
         found.vectors[f"iw_elbo_k{k}"] = values
-        found.add("iw_elbo", values, variant=variant | {"k": k}, bound="lower", direction="max", seconds=seconds)
+        found.add("iw_elbo", values, variant=variant | {"K": k}, bound="lower", direction="max", seconds=seconds)
     found.vectors["elbo"] = rec - divergence
-    return add_bits(found, f"iw_elbo_k{ks[-1]}", held_out, name)
+    return add_bits(found, held_out, name)
 
 
 def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ def in_batches(
     # TF32, on by default for convolutions, would make features depend on the GPU's generation
     with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
         for start in range(0, len(images), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size])).to(device)
+            # a copy, because stored arrays are mapped read-only and torch takes no reversed ones
+            batch = torch.from_numpy(images[start : start + batch_size].copy()).to(device)
             outputs.append([output.double().cpu().numpy() for output in forward(batch)])
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))

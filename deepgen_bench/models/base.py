@@ -31,7 +31,8 @@ class Streams:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training and validation split as prepared: uint8 (n, c, h, w) grey levels or float64 (n, d). Never the test split."""
+    """Training and validation split as prepared: uint8 (n, c, h, w) grey levels or float64 (n, d). Never the test
+    split."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -58,8 +59,8 @@ class Fit:
 class GenerativeModel(ABC):
     """A generative model on data of one `DataSpec`.
 
-    `settings` is the model's own settings class (see `specs`); `device` is "cpu" or "cuda". A model object is either asked
-    to `fit` a block of replicates or given one replicate's state by `load`, after which it can `sample`.
+    `settings` is the model's own settings class (see `specs`); `device` is "cpu" or "cuda". A model object is either
+    asked to `fit` a block of replicates or given one replicate's state by `load`, after which it can `sample`.
     """
 
     #: how images become training data for a likelihood: "dequantised" or "binarised"; "grey" for models without one
@@ -88,4 +89,5 @@ class GenerativeModel(ABC):
 
     @abstractmethod
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
-        """`n` samples for each of the settings' `outputs`, as stored: uint8 grey levels (n, c, h, w) or float64 (n, d)."""
+        """`n` samples for each of the settings' `outputs`, as stored: uint8 grey levels (n, c, h, w) or float64 (n,
+        d)."""

@@ -17,7 +17,8 @@ from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.loop import train
 from deepgen_bench.training.streams import Draws
 
-# rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block size
+# rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block
+# size
 SAMPLE_ROWS = 1000
 
 
@@ -29,6 +30,11 @@ class Networks(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    # the networks by the names they are given; a model has the pair it needs
+    encoder: nn.Module
+    decoder: nn.Module
+    generator: nn.Module
+    critic: nn.Module
 
     def __init__(self, replicates: int, dim: int, **networks: nn.Module):
         super().__init__()
@@ -49,7 +55,9 @@ class DeepModel(GenerativeModel):
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         if settings.network == "conv" and any(side % 4 for side in spec.shape[1:]):
-            raise UserError(f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp")
+            raise UserError(
+                f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
+            )
         self.module: Networks
 
     @abstractmethod

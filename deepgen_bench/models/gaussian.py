@@ -30,7 +30,9 @@ class Gaussian(GenerativeModel):
                 noise = np.random.default_rng(streams.seed("noise", replicate))
                 x = dequantise(data.train, self.spec.levels, noise)
             mean = x.mean(0)
-            covariance = np.cov(x, rowvar=False, ddof=0).reshape(len(mean), -1) + self.settings.ridge * np.eye(len(mean))
+            covariance = np.cov(x, rowvar=False, ddof=0).reshape(len(mean), -1) + self.settings.ridge * np.eye(
+                len(mean)
+            )
             try:
                 factor = cholesky(covariance, lower=True)
             except LinAlgError:

@@ -1,8 +1,8 @@
 """Networks with an explicit leading replicate axis.
 
 Parameters are (S, …), activations (S, B, …): one batched product serves S replicates, and each gets exactly its own
-gradient because losses are summed over replicates. A replicate's numbers do not depend on how many others (at least one)
-are beside it; a block of one takes other code paths in the matrix library, so an MLP is never trained alone
+gradient because losses are summed over replicates. A replicate's numbers do not depend on how many others (at least
+one) are beside it; a block of one takes other code paths in the matrix library, so an MLP is never trained alone
 (`deepgen_bench.models.deep`). Convolutions loop over replicates: on a CPU grouped convolutions are slower.
 """
 
@@ -60,7 +60,8 @@ class ConvTranspose2d(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Normalises channels of (S, B, C, h, w) over batch and positions, each replicate by itself (Ioffe & Szegedy 2015)."""
+    """Normalises channels of (S, B, C, h, w) over batch and positions, each replicate by itself (Ioffe & Szegedy
+    2015)."""
 
     running_mean: Tensor
     running_var: Tensor

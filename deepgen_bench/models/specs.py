@@ -18,8 +18,8 @@ UnitInterval = Annotated[float, Field(ge=0, lt=1)]
 class ModelSpec:
     """What the workflow must know of a model without importing it.
 
-    `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`, "latent" a
-    decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model.
+    `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`,
+    "latent" a decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model.
     `implementation` is the `module:Class` of a `GenerativeModel`.
     """
 
@@ -52,8 +52,8 @@ class GaussianSettings(ModelSettings):
 class NetworkSettings(ModelSettings):
     """What all networks share.
 
-    `hidden` are the widths of an MLP, data side first; a convolutional net takes its first as the width of its linear layer,
-    and `channels` as its narrowest width. With `schedule: linear` learning rates fall to zero over the budget.
+    `hidden` are the widths of an MLP, data side first; a convolutional net takes its first as the width of its linear
+    layer, and `channels` as its narrowest width. With `schedule: linear` learning rates fall to zero over the budget.
     """
 
     network: Literal["mlp", "conv"] = "mlp"
@@ -70,7 +70,8 @@ class NetworkSettings(ModelSettings):
 
 
 class VAESettings(NetworkSettings):
-    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE bound."""
+    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE
+    bound."""
 
     decoder: Literal["gaussian", "bernoulli"] = "gaussian"
     tau: PositiveFloat | Literal["learned"] = "learned"
@@ -84,7 +85,9 @@ class VAESettings(NetworkSettings):
     def check(self, support: Support) -> None:
         super().check(support)
         if self.decoder == "bernoulli" and support == "continuous":
-            raise UserError("decoder: bernoulli needs image or binary data, the dataset is unbounded; valid here: gaussian")
+            raise UserError(
+                "decoder: bernoulli needs image or binary data, the dataset is unbounded; valid here: gaussian"
+            )
         if self.decoder == "gaussian" and support == "binary":
             raise UserError("decoder: gaussian has no density on binary data; valid here: bernoulli")
 
@@ -98,7 +101,8 @@ class GANSettings(NetworkSettings):
 
 
 class WGANSettings(NetworkSettings):
-    """RMSProp; after every update the critic's weights are clipped to [-clip, clip] (Arjovsky et al. 2017, algorithm 1)."""
+    """RMSProp; after every update the critic's weights are clipped to [-clip, clip] (Arjovsky et al. 2017, algorithm
+    1)."""
 
     learning_rate: PositiveFloat = 5e-5
     clip: PositiveFloat = 0.01

@@ -1,4 +1,5 @@
-"""Variational autoencoder: p(x) = ∫ N(z; 0, I) p(x|z) dz with a Gaussian or Bernoulli decoder (Kingma & Welling 2014)."""
+"""Variational autoencoder: p(x) = ∫ N(z; 0, I) p(x|z) dz with a Gaussian or Bernoulli decoder (Kingma & Welling
+2014)."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from deepgen_bench.training.streams import Draws
 class VAENetworks(Networks):
     """Encoder, decoder and the Gaussian decoder's log τ, one for each replicate."""
 
-    def __init__(self, replicates: int, dim: int, log_tau: float, learned: bool, encoder: nn.Module, decoder: nn.Module):
+    def __init__(
+        self, replicates: int, dim: int, log_tau: float, learned: bool, encoder: nn.Module, decoder: nn.Module
+    ):
         super().__init__(replicates, dim, encoder=encoder, decoder=decoder)
         self.log_tau = nn.Parameter(torch.full((replicates, 1, 1), log_tau), requires_grad=learned)
 
@@ -31,7 +34,8 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
 
 
 class VAE(DeepModel):
-    """VAE, and with `objective: iwae` the importance-weighted autoencoder (Burda et al. 2016, arXiv 1509.00519, eq. 8)."""
+    """VAE, and with `objective: iwae` the importance-weighted autoencoder (Burda et al. 2016, arXiv 1509.00519, eq.
+    8)."""
 
     module: VAENetworks
 

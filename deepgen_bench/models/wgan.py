@@ -1,4 +1,5 @@
-"""Wasserstein GANs: the critic approximates the dual of the 1-Wasserstein distance (Arjovsky et al. 2017, arXiv 1701.07875)."""
+"""Wasserstein GANs: the critic approximates the dual of the 1-Wasserstein distance (Arjovsky et al. 2017, arXiv
+1701.07875)."""
 
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ class WGAN(AdversarialModel):
     def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's estimate of W1 between held-out data and samples, in data units.
 
-        It is W1 times the critic's unknown Lipschitz constant: about one with a gradient penalty, anything with clipping.
+        It is W1 times the critic's unknown Lipschitz constant: about one with a gradient penalty, anything with
+        clipping.
         """
         return {"validation_w1": (real.mean(1) - fake.mean(1)) * self.module.scale.flatten()}
 

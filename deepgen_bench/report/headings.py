@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-from deepgen_bench.results import parse_variant
 from deepgen_bench.report.summary import Comparable
+from deepgen_bench.results import parse_variant
 
 # In the order of a table's columns.
 NAMES = {

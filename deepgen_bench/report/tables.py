@@ -11,8 +11,8 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_text
 from deepgen_bench.report.headings import ARROWS, IN_HEADING, headings, mean_and_sd, position
 from deepgen_bench.report.render import Cell, Emphasis, Table, to_csv, to_latex, to_markdown, to_text
-from deepgen_bench.results import parse_variant
 from deepgen_bench.report.summary import Comparable, summarise
+from deepgen_bench.results import parse_variant
 
 ORACLE = "oracle"
 LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "bits_per_dim")

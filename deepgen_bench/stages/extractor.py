@@ -1,4 +1,7 @@
-"""Train the classifier whose features stand in for Inception's on small images. Part of measuring: it opens the test split."""
+"""Train the classifier whose features stand in for Inception's on small images. Part of measuring: it opens the test
+split."""
+
+import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.device import open_device
@@ -18,9 +21,14 @@ def train_extractor(store: Store, dataset: str) -> None:
     prepared, made = Prepared(store.data_dir(dataset)), store.experiment.dataset(dataset)
     device = open_device(store.experiment.device)
     seed = derive_seed(store.experiment.base_seed, "metric", dataset, "classifier")
-    splits = [array for split in ("train", "validation") for array in (prepared.split(split), prepared.labels(split))]
-    classifier = train_classifier(*splits, spec=prepared.spec, seed=seed, device=device)
-    accuracy = classifier.accuracy(prepared.split("test"), prepared.labels("test"))
+
+    def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
+        labels = prepared.labels(split)
+        assert labels is not None, "the experiment is checked: no classifier without labels"
+        return prepared.split(split), labels
+
+    classifier = train_classifier(*labelled("train"), *labelled("validation"), prepared.spec, seed, device)
+    accuracy = classifier.accuracy(*labelled("test"))
     print(f"{dataset}: the classifier's test accuracy is {accuracy:.4f} on {prepared.sizes['test']} images")
     if made.minimum_accuracy is not None and accuracy < made.minimum_accuracy:
         raise UserError(

@@ -1,10 +1,11 @@
-"""Measure a block of replicates: sample metrics in one job, likelihoods in another. The stage that opens the test split.
+"""Measure a block of replicates: sample metrics in one job, likelihoods in another. The stage that opens the test
+split.
 
 What was measured is kept beside the replicate, so that a new seed or metric family costs only what is new.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,7 @@ class Block:
             "run_id": self.store.run_id(self.dataset, self.model, run.info["seed"]),
             "protocol_version": str(PROTOCOL_VERSION),
         }
-        return [
-            dataclasses.asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common
-            for m in measurements
-        ]
+        return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
 
     def cached(self, run: Run, name: str, identity: Any, measure: Callable[[], list[Row]]) -> list[Row]:
         """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
@@ -86,14 +84,14 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
                     for checkpoint, output, real, generated in pairs(todo, run, test):
                         measured = family.measure(real, generated, context)
                         if output:
-                            measured = [dataclasses.replace(m, variant=m.variant | {"output": output}) for m in measured]
+                            measured = [replace(m, variant=m.variant | {"output": output}) for m in measured]
                         found += todo.rows(run, checkpoint, measured)
                     return found
 
                 if run.info["status"] == "ok":
                     rows += todo.cached(run, name, identity, measure)
                 progress(done, len(todo.runs), name)
-    rows += diverged_rows(todo, rows)
+    rows += diverged_rows(todo, Measurement("frechet_distance", None, direction="min"))
     write_rows(store.measurements(dataset, model, block, "sample"), rows)
 
 
@@ -116,21 +114,15 @@ def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, n
             yield checkpoint, output, test, run.samples(checkpoint, output)
 
 
-def diverged_rows(todo: Block, rows: list[Row]) -> list[Row]:
-    """A row for each diverged replicate: with every metric that its neighbours have, or one if it has none."""
-    found: list[Row] = []
-    for seed, run in todo.runs.items():
-        if run.info["status"] == "ok":
-            continue
-        keys = ("metric", "variant", "direction", "n_real", "n_generated", "reference_split", "bound", "unit")
-        like = {tuple(row[key] for key in keys): row for row in rows} or {"": None}
-        for row in like.values():
-            for checkpoint in ("final", "best"):
-                blank = Measurement("frechet_distance", None, {"extractor": "data"}, direction="none")
-                made = todo.rows(run, checkpoint, [blank])[0]
-                made |= {key: row[key] for key in keys} if row else {}
-                found.append(made | {"seed": seed, "status": run.info["status"], "reason": run.info["reason"]})
-    return found
+def diverged_rows(todo: Block, like: Measurement) -> list[Row]:
+    """A row without a value for each checkpoint that a diverged replicate would have had."""
+    return [
+        row
+        for run in todo.runs.values()
+        if run.info["status"] != "ok"
+        for checkpoint in ("final", "best")
+        for row in todo.rows(run, checkpoint, [replace(like, status=run.info["status"], reason=run.info["reason"])])
+    ]
 
 
 def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> None:
@@ -163,5 +155,5 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
             if run.info["status"] == "ok":
                 rows += todo.cached(run, "likelihood", identity, measure)
             progress(done, len(todo.runs), "")
-    rows += diverged_rows(todo, rows)
+    rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
     write_rows(store.measurements(dataset, model, block, "likelihood"), rows)

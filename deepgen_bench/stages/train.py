@@ -77,5 +77,3 @@ def train_missing(
         write_run(store.run_dir(dataset, model, seed), fit, draw(fit, seed), info)
         if fit.status != "ok":
             print(f"{dataset}/{model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
-
-

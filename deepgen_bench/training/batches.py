@@ -11,8 +11,8 @@ from deepgen_bench.training.streams import Draws
 def represent(x: Tensor, representation: str, levels: int | None, noise: Tensor | None) -> Tensor:
     """Stored examples as float32 training data; `noise` is uniform on [0, 1) in the shape of `x`.
 
-    Images of `levels` grey levels k become k / (levels - 1) ("grey"), (k + u) / levels ("dequantised", Theis et al. 2016,
-    arXiv 1511.01844, section 3.1) or draws with P(1) = k / (levels - 1) ("binarised"). Vectors stay as they are.
+    Images of `levels` grey levels k become k / (levels - 1) ("grey"), (k + u) / levels ("dequantised", Theis et al.
+    2016, arXiv 1511.01844, section 3.1) or draws with P(1) = k / (levels - 1) ("binarised"). Vectors stay as they are.
     """
     if levels is None:
         return x

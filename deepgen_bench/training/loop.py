@@ -15,7 +15,8 @@ EVALUATIONS = 25
 class Trainable(Protocol):
     """What the loop needs of a model that is being trained."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
     def step(self) -> dict[str, Tensor]:
         """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
@@ -37,8 +38,8 @@ def train(
 ) -> list[Fit]:
     """Train a block of replicates for `steps` steps and return what is left of each.
 
-    A replicate whose loss or validation score is not finite has diverged: the step is recorded, it keeps no checkpoint, and
-    its neighbours go on undisturbed (sums over replicates never mix them).
+    A replicate whose loss or validation score is not finite has diverged: the step is recorded, it keeps no
+    checkpoint, and its neighbours go on undisturbed (sums over replicates never mix them).
     """
     tensors = {name: tensor.detach() for name, tensor in model.module.state_dict(keep_vars=True).items()}
     device = next(iter(tensors.values())).device

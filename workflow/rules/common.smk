@@ -1,6 +1,7 @@
 """The experiment, checked before anything runs, and what the rules share. Imports no torch."""
 
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -18,11 +19,35 @@ except UserError as error:
     raise WorkflowError(f"error: {error}")
 
 HOME = PLAN.store.home
-# the interpreter that runs Snakemake, so that its environment need not be active
-BENCH = f"{sys.executable} -m deepgen_bench"
+# jobs use the environment that runs Snakemake, whether it is active or not
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
 wildcard_constraints:
     dataset="|".join(PLAN.experiment.datasets),
     model="|".join(PLAN.experiment.models),
     block=r"\d+",
+
+
+def prepare_identity(wildcards):
+    return PLAN.prepare(wildcards.dataset)
+
+
+def data_file(wildcards):
+    return PLAN.data_file(wildcards.dataset)
+
+
+def train_identity(wildcards):
+    return PLAN.train(wildcards.dataset, wildcards.model, int(wildcards.block))
+
+
+def extractor_identity(wildcards):
+    return PLAN.extractor(wildcards.dataset)
+
+
+def extractor_files(wildcards):
+    return PLAN.extractor_files(wildcards.dataset)
+
+
+def sample_identity(wildcards):
+    return PLAN.sample_metrics(wildcards.dataset)

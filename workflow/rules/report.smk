@@ -13,8 +13,10 @@ rule aggregate:
         f"{HOME}/benchmarks/aggregate.tsv"
     conda:
         "../envs/bench.yaml"
+    params:
+        experiment=EXPERIMENT,
     shell:
-        "{BENCH} aggregate {EXPERIMENT} > {log} 2>&1"
+        "deepgen-bench aggregate {params.experiment} > {log} 2>&1"
 
 
 rule tables:
@@ -27,13 +29,14 @@ rule tables:
             dataset=PLAN.experiment.datasets,
             suffix=["csv", "md", "tex"],
         ),
-    params:
-        identity=PLAN.tables(),
     log:
         f"{HOME}/logs/tables.log",
     benchmark:
         f"{HOME}/benchmarks/tables.tsv"
     conda:
         "../envs/bench.yaml"
+    params:
+        home=HOME,
+        identity=PLAN.tables(),
     shell:
-        "{BENCH} tables {HOME} > {log} 2>&1"
+        "deepgen-bench tables {params.home} > {log} 2>&1"

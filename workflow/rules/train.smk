@@ -1,32 +1,21 @@
 """Data, and the blocks of replicates trained on them."""
 
 
-def prepare_identity(wildcards):
-    return PLAN.prepare(wildcards.dataset)
-
-
-def data_file(wildcards):
-    return PLAN.data_file(wildcards.dataset)
-
-
-def train_identity(wildcards):
-    return PLAN.train(wildcards.dataset, wildcards.model, int(wildcards.block))
-
-
 rule prepare:
     output:
         "results/data/{dataset}/{hash}/dataset.json",
-    params:
-        identity=prepare_identity,
     log:
         f"{HOME}/logs/prepare/{{dataset}}_{{hash}}.log",
     benchmark:
         f"{HOME}/benchmarks/prepare/{{dataset}}_{{hash}}.tsv"
-    threads: 1
     conda:
         "../envs/bench.yaml"
+    threads: 1
+    params:
+        experiment=EXPERIMENT,
+        identity=prepare_identity,
     shell:
-        "{BENCH} prepare {EXPERIMENT} --dataset {wildcards.dataset} > {log} 2>&1"
+        "deepgen-bench prepare {params.experiment} --dataset {wildcards.dataset} > {log} 2>&1"
 
 
 rule train:
@@ -34,17 +23,18 @@ rule train:
         data_file,
     output:
         f"{HOME}/train/{{dataset}}/{{model}}/block_{{block}}.json",
-    params:
-        identity=train_identity,
     log:
         f"{HOME}/logs/train/{{dataset}}/{{model}}_{{block}}.log",
     benchmark:
         f"{HOME}/benchmarks/train/{{dataset}}/{{model}}_{{block}}.tsv"
+    conda:
+        "../envs/bench.yaml"
     threads: 1
     resources:
         gpu=GPU,
-    conda:
-        "../envs/bench.yaml"
+    params:
+        experiment=EXPERIMENT,
+        identity=train_identity,
     shell:
-        "{BENCH} train {EXPERIMENT} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "deepgen-bench train {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --block {wildcards.block} > {log} 2>&1"
