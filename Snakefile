@@ -7,8 +7,9 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-# An experiment is one file: without this test `--configfile` would be merged into the default one.
-if "models" not in config:
+# An experiment is one file: without this test `--configfile` would be merged into the default one. `--config seeds=[7]`
+# alone still changes the default experiment.
+if not {"name", "datasets", "models"} & set(config):
 
     configfile: "configs/default.yaml"
 

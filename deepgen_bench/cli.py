@@ -1,5 +1,6 @@
 """The command line: one subcommand for each stage of the workflow, and a few for people."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,10 @@ Model = Annotated[str, typer.Option(help="label of a model of the experiment")]
 BlockNumber = Annotated[int, typer.Option(help="block of seeds: seed // seeds_per_job")]
 Results = Annotated[Path, typer.Option(help="results folder")]
 Checkpoint = Annotated[Literal["final", "best"], typer.Option(help="best: chosen on validation data")]
+Folders = Annotated[
+    list[Path],
+    typer.Argument(help="experiment folders or metrics.csv files; several are merged, as of several machines"),
+]
 RESULTS = Path("results")
 
 
@@ -107,29 +112,31 @@ def aggregate(experiment: ExperimentFile, results: Results = RESULTS) -> None:
 
 @app.command(rich_help_panel=STAGE)
 def tables(
-    folder: Annotated[Path, typer.Argument(help="experiment folder, or a metrics.csv")],
+    folder: Folders,
     checkpoint: Checkpoint = "final",
+    output: Annotated[
+        Path | None, typer.Option(help="folder to write to; by default tables/ in the first folder")
+    ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
     from deepgen_bench.report.tables import write_tables
     from deepgen_bench.results import load_results
 
-    home = folder.parent if folder.suffix == ".csv" else folder
-    write_tables(
-        load_results(folder), home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}"), checkpoint
-    )
+    home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
+    default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
+    write_tables(load_results(*folder), output or default, checkpoint)
 
 
 @app.command(rich_help_panel=PEOPLE)
 def show(
-    folder: Annotated[list[Path], typer.Argument(help="experiment folders or metrics.csv files; several are merged")],
+    folder: Folders,
     checkpoint: Checkpoint = "final",
 ) -> None:
     """Print comparison tables."""
     from deepgen_bench.report.tables import show as render
     from deepgen_bench.results import load_results
 
-    print(render(load_results(*folder), checkpoint))
+    print(render(load_results(*folder), checkpoint, width=shutil.get_terminal_size((120, 24)).columns))
 
 
 @app.command(rich_help_panel=PEOPLE)

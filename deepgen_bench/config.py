@@ -1,5 +1,7 @@
 """The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
 
+import json
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +17,8 @@ from deepgen_bench.settings import Settings
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# in the results folder, beside the experiments' own
+SHARED_FOLDERS = ("data", "extractors", "runs")
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
@@ -106,14 +110,51 @@ def named(key: str, get: Any) -> Any:
 def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
     """`data` as a `cls`; the first fault becomes one line that names the key, what was found and what is valid."""
     try:
-        return cls.model_validate(data)
+        made = cls.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([key, *(str(part) for part in first["loc"])] if key else [str(part) for part in first["loc"]])
+        faults = [(place(data, fault, key), fault) for fault in error.errors()]
+        where, first = faults[0]
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{where}: unknown key; valid: {', '.join(cls_at(cls, first['loc']))}") from None
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        raise UserError(f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}{found}") from None
+            raise UserError(f"{where}: unknown key; valid: {', '.join(cls_at(cls, first['loc'])) or 'none'}") from None
+        # every type of a union has its own complaint about the same place
+        messages = dict.fromkeys(fault["msg"][:1].lower() + fault["msg"][1:] for at, fault in faults if at == where)
+        found = "" if first["type"] == "missing" else f", found {shown(first['input'])}"
+        raise UserError(f"{where}: {' or '.join(messages)}{found}") from None
+    check_numbers(data, made.model_dump(), key)
+    return made
+
+
+def place(data: Any, fault: Any, key: str) -> str:
+    """The key of a fault in the experiment file, without pydantic's marks for parts of a type."""
+    parts = [key] if key else []
+    for part in fault["loc"]:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        parts.append(str(part) if str(part).isprintable() else repr(part))
+    if fault["type"] == "missing":
+        parts.append(fault["loc"][-1])
+    return ".".join(parts)
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def check_numbers(given: Any, made: Any, key: str) -> None:
+    """Refuse what pydantic lets pass: true or false as a number, and infinity."""
+    if isinstance(given, dict) and isinstance(made, dict):
+        for name in given:
+            check_numbers(given[name], made[name], f"{key}.{name}".removeprefix("."))
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple):
+        for i, (one, other) in enumerate(zip(given, made, strict=True)):
+            check_numbers(one, other, f"{key}.{i}")
+    elif isinstance(given, bool) and not isinstance(made, bool):
+        raise UserError(f"{key}: a number is needed, found {str(given).lower()}")
+    elif isinstance(made, float) and not isfinite(made):
+        raise UserError(f"{key}: a finite number is needed, found {given}")
 
 
 def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
@@ -130,12 +171,14 @@ def load_experiment(source: Path | dict[str, Any]) -> Experiment:
     """Read and check an experiment file (or the same as a dictionary); any fault is one `UserError`."""
     where = f"{source}: " if isinstance(source, Path) else ""
     if isinstance(source, Path):
+        # YAML 1.1 would read the 1e-05 of a JSON file as text
+        kind, parse = ("JSON", json.loads) if source.suffix == ".json" else ("YAML", yaml.safe_load)
         try:
-            data = yaml.safe_load(source.read_text())
+            data = parse(source.read_text())
         except OSError as error:
             raise UserError(f"{source}: cannot be read ({error.strerror})") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise UserError(f"{source}: not valid {kind} ({' '.join(str(error).split())})") from None
     else:
         data = source
     if not isinstance(data, dict):
@@ -146,6 +189,10 @@ def load_experiment(source: Path | dict[str, Any]) -> Experiment:
 def check(data: dict[str, Any]) -> Experiment:
     """Everything that can be found wrong without data or torch."""
     experiment = validated(Experiment, data, "")
+    if experiment.name in SHARED_FOLDERS:
+        raise UserError(f"name: {experiment.name} is a folder that experiments share; valid: any other name")
+    if not experiment.metrics and experiment.likelihood is None:
+        raise UserError("metrics: empty, and likelihood is null; valid: at least one of them")
     if len(set(experiment.seeds)) < len(experiment.seeds):
         raise UserError(f"seeds: each seed once, found {list(experiment.seeds)}")
     ks = experiment.likelihood.k if experiment.likelihood else (1,)

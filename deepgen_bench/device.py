@@ -68,7 +68,8 @@ def take_gpu() -> None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(i) for i in range(cuda_count())]
     for name in names:
-        lock = Path(tempfile.gettempdir()) / f"deepgen_bench-gpu-{name}.lock"
+        # another user's lock file could not be opened
+        lock = Path(tempfile.gettempdir()) / f"deepgen_bench-{os.getuid()}-gpu-{name}.lock"
         # open for as long as the process lives: the descriptor is never closed on purpose
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:

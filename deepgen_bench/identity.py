@@ -10,7 +10,8 @@ from deepgen_bench.files import sha256_of
 
 @cache
 def code_identity(*modules: str) -> str:
-    """Digest (12 hex digits) of the parsed source of `modules` and of every module of the same package they import.
+    """Digest (12 hex digits) of the parsed source of `modules` and of what they import of their own package and of
+    this one, directly or not. Nothing is imported to find out.
 
     Comments, docstrings and layout do not count, nor do imports for type checking only, nor the modules that decide
     nothing numeric (`PLUMBING`).
@@ -19,9 +20,9 @@ def code_identity(*modules: str) -> str:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in seen and name not in PLUMBING:
-            tree, imported = parse(name)
-            seen[name] = tree
+        path = source_file(name)
+        if path is not None and name not in seen and name not in PLUMBING:
+            seen[name], imported = parse(name, path)
             waiting += imported
     return sha256_of("\n".join(f"{name}\n{seen[name]}" for name in sorted(seen)).encode())[:12]
 
@@ -37,23 +38,37 @@ PLUMBING = {
 }
 
 
-@cache
-def parse(module: str) -> tuple[str, list[str]]:
-    """A module's syntax tree as text without docstrings, and the modules of its own package that it imports."""
-    spec = importlib.util.find_spec(module)
+def source_file(name: str) -> Path | None:
+    """The source of a module; None if there is none, or `name` is not a module but something in one."""
+    package, *rest = name.split(".")
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        return "", []
-    tree = ast.parse(Path(spec.origin).read_text())
-    package = module.split(".")[0]
-    imported: list[str] = []
+        return None
+    path = Path(spec.origin).parent.joinpath(*rest)
+    candidates = [path.with_name(f"{path.name}.py"), path / "__init__.py"] if rest else [Path(spec.origin)]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+@cache
+def parse(name: str, path: Path) -> tuple[str, list[str]]:
+    """A module's syntax tree as text without docstrings, and the names it imports of its own package and of this."""
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             node.body = [ast.Pass()]
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
+        # a text by itself is a docstring, of an attribute if not of what it stands in
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not is_text(part)] or [ast.Pass()]
+    parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    imported: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == package:
-            imported.append(node.module)
-        elif isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names if alias.name.split(".")[0] == package]
-    return ast.dump(tree), imported
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), parent)
+            imported += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return ast.dump(tree), [part for part in imported if part.split(".")[0] in (name.split(".")[0], __package__)]
+
+
+def is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

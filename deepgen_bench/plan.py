@@ -22,13 +22,14 @@ class Plan:
     def __init__(self, experiment: Experiment, root: Path = Path("results")):
         self.experiment, self.store = experiment, Store(experiment, root)
 
-    def write_experiment(self) -> Path:
-        """The resolved experiment file that all jobs read, rewritten only when it changes."""
-        path = self.store.home / "experiment.json"
-        text = self.experiment.model_dump_json(indent=1) + "\n"
-        if not path.is_file() or path.read_text() != text:
-            write_text(path, text)
-        return path
+    @property
+    def experiment_file(self) -> Path:
+        """The resolved experiment, which all jobs read."""
+        return self.store.home / "experiment.json"
+
+    def write_experiment(self) -> None:
+        """Write the experiment file; only a run that holds the lock may, as another's jobs read it."""
+        write_text(self.experiment_file, self.experiment.model_dump_json(indent=1) + "\n")
 
     def prepare(self, dataset: str) -> str:
         made = self.experiment.dataset(dataset)
@@ -52,7 +53,10 @@ class Plan:
         for name in self.experiment.metrics:
             code = code_identity(METRICS.target(name).split(":")[0])
             families[name] = [self.experiment.metric_settings(name, dataset).identity(), code]
-        return canonical_json({"families": families, "protocol": PROTOCOL_VERSION})
+        # the classifier's code is in the path of its weights
+        inception = self.experiment.uses_extractor(dataset, "inception")
+        extractors = [code_identity("deepgen_bench.metrics.inception")] if inception else []
+        return canonical_json({"families": families, "extractors": extractors, "protocol": PROTOCOL_VERSION})
 
     def likelihood(self) -> str:
         assert self.experiment.likelihood is not None

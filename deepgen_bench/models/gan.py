@@ -56,7 +56,7 @@ class AdversarialModel(DeepModel):
                 fake = self.generator(self.noise.normal(*shape))
             critic_loss = self.critic_loss(self.batches.next(), fake)
             critic_optimiser.zero_grad()
-            critic_loss.sum().backward()
+            critic_loss.sum().backward(inputs=list(self.module.critic.parameters()))
             critic_optimiser.step()
             self.after_critic_step()
         generator_loss = self.generator_loss(self.critic(self.generator(self.noise.normal(*shape))))

@@ -70,11 +70,16 @@ class NetworkSettings(ModelSettings):
 
 
 class VAESettings(NetworkSettings):
-    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE
-    bound."""
+    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE bound.
+
+    A learned tau starts at `initial_tau`, in units of the data's standard deviation (images: of half their range). Starting
+    at 1, where the decoder explains the data without z, the posterior collapses and stays so (Lucas et al. 2019, arXiv
+    1911.02469).
+    """
 
     decoder: Literal["gaussian", "bernoulli"] = "gaussian"
     tau: PositiveFloat | Literal["learned"] = "learned"
+    initial_tau: PositiveFloat = 0.1
     objective: Literal["elbo", "iwae"] = "elbo"
     samples: PositiveInt = 1
 

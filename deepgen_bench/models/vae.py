@@ -46,8 +46,8 @@ class VAE(DeepModel):
     def build(self, generators: Sequence[torch.Generator]) -> VAENetworks:
         s = self.settings
         learned = s.decoder == "gaussian" and s.tau == "learned"
-        # a learned τ starts at the data's own scale, 0.5 for images and (after scaling) 1 for vectors: see decode
-        log_tau = 0.0 if s.tau == "learned" else math.log(s.tau)
+        # a learned τ is in units of the data's scale, see log_tau
+        log_tau = math.log(s.initial_tau if s.tau == "learned" else s.tau)
         encoder = self.down(2 * s.latent_dim, generators)
         return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
 

@@ -95,8 +95,9 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     write_rows(store.measurements(dataset, model, block, "sample"), rows)
 
 
-def digests(extractors: dict[str, Extractor]) -> dict[str, str]:
-    return {name: extractor.digest for name, extractor in extractors.items()}
+def digests(extractors: dict[str, Extractor]) -> dict[str, list[str]]:
+    """What features depend on: weights, and the code that feeds them."""
+    return {name: [made.digest, code_identity(type(made).__module__)] for name, made in extractors.items()}
 
 
 def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
@@ -138,6 +139,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
         todo.prepared.split("test")[: settings.n], todo.prepared.spec, store.experiment.base_seed, dataset
     )
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
+    identity += [store.data_identity(dataset)["code"]]  # the exact density's
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} likelihood") as progress:
         for done, run in enumerate(todo.runs.values(), 1):

@@ -13,14 +13,17 @@ from deepgen_bench.plan import Plan
 
 try:
     PLAN = Plan(load_experiment(config))
-    EXPERIMENT = PLAN.write_experiment()
     GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
 except UserError as error:
     raise WorkflowError(f"error: {error}")
 
-HOME = PLAN.store.home
+HOME, EXPERIMENT = PLAN.store.home, PLAN.experiment_file
 # jobs use the environment that runs Snakemake, whether it is active or not
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+onstart:
+    PLAN.write_experiment()
 
 
 wildcard_constraints:
