@@ -113,7 +113,8 @@ def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
         made = cls.model_validate(data)
     except ValidationError as error:
         faults = [(place(data, fault, key), fault) for fault in error.errors()]
-        where, first = faults[0]
+        # a misspelt key explains why the right one is missing
+        where, first = min(faults, key=lambda fault: fault[1]["type"] != "extra_forbidden")
         if first["type"] == "extra_forbidden":
             raise UserError(f"{where}: unknown key; valid: {', '.join(cls_at(cls, first['loc'])) or 'none'}") from None
         # every type of a union has its own complaint about the same place

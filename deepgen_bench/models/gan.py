@@ -88,25 +88,26 @@ class MinimaxGAN(AdversarialModel):
     def optimisers(self) -> list[Optimizer]:
         s, betas = self.settings, (self.settings.beta1, 0.999)
         return [
-            Adam(self.module.generator.parameters(), lr=s.learning_rate, betas=betas, fused=True),
-            Adam(self.module.critic.parameters(), lr=s.discriminator_learning_rate, betas=betas, fused=True),
+            Adam(self.module.generator.parameters(), lr=s.learning_rate, betas=betas, foreach=True),
+            Adam(self.module.critic.parameters(), lr=s.discriminator_learning_rate, betas=betas, foreach=True),
         ]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        # -log D(x) = softplus(-logit), -log(1 - D(x)) = softplus(logit): exact where the sigmoid would saturate
+        # log D = logsigmoid(logit) and log(1 - D) = logsigmoid(-logit), exact where the sigmoid would saturate; unlike
+        # softplus it rounds the same in every place of a tensor
         real_scores, fake_scores = self.critic(torch.cat([real, fake], 1)).chunk(2, 1)
-        return F.softplus(-real_scores).mean(1) + F.softplus(fake_scores).mean(1)
+        return -F.logsigmoid(real_scores).mean(1) - F.logsigmoid(-fake_scores).mean(1)
 
     def generator_loss(self, scores: Tensor) -> Tensor:
-        return -F.softplus(scores).mean(1)
+        return F.logsigmoid(-scores).mean(1)
 
     def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The value V(G, D) on held-out data; 2·JSD - 2 log 2 at the optimal discriminator."""
-        return {"validation_value": -F.softplus(-real).mean(1) - F.softplus(fake).mean(1)}
+        return {"validation_value": F.logsigmoid(real).mean(1) + F.logsigmoid(-fake).mean(1)}
 
 
 class NonSaturatingGAN(MinimaxGAN):
     """The generator maximises log D(G(z)) instead (Goodfellow et al. 2014, section 3)."""
 
     def generator_loss(self, scores: Tensor) -> Tensor:
-        return F.softplus(-scores).mean(1)
+        return -F.logsigmoid(scores).mean(1)

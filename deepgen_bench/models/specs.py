@@ -70,11 +70,11 @@ class NetworkSettings(ModelSettings):
 
 
 class VAESettings(NetworkSettings):
-    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE bound.
+    """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE
+    bound.
 
-    A learned tau starts at `initial_tau`, in units of the data's standard deviation (images: of half their range). Starting
-    at 1, where the decoder explains the data without z, the posterior collapses and stays so (Lucas et al. 2019, arXiv
-    1911.02469).
+    A learned tau starts at `initial_tau`, in units of the data's standard deviation (images: of half their range). At 1
+    the decoder explains the data without z, and the posterior collapses (Lucas et al. 2019, arXiv 1911.02469).
     """
 
     decoder: Literal["gaussian", "bernoulli"] = "gaussian"

@@ -52,7 +52,7 @@ class VAE(DeepModel):
         return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
 
     def optimisers(self) -> list[Optimizer]:
-        return [Adam(self.module.parameters(), lr=self.settings.learning_rate, fused=True)]
+        return [Adam(self.module.parameters(), lr=self.settings.learning_rate, foreach=True)]
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z|x), each (S, B, Z)."""
@@ -74,7 +74,8 @@ class VAE(DeepModel):
         """log p(x|z), (S, B), for x (S, B, D) or broadcast to it, and z (S, B, Z). Nats per example."""
         out = self.decode(z)
         if self.settings.decoder == "bernoulli":
-            return -F.binary_cross_entropy_with_logits(out, x.expand_as(out), reduction="none").sum(-1)
+            # log sigmoid(±logit) for x = 1 and 0; the gradient of torch's cross-entropy rounds by place in the tensor
+            return F.logsigmoid((2 * x - 1) * out).sum(-1)
         log_tau = self.log_tau()
         errors = ((x - out) * (-log_tau).exp()).square().sum(-1)
         return -0.5 * (errors + self.spec.dim * (2 * log_tau.squeeze(-1) + math.log(2 * math.pi)))

@@ -47,11 +47,12 @@ class PenalisedWGAN(WGAN):
     def optimisers(self) -> list[Optimizer]:
         rate = self.settings.learning_rate
         networks = self.module.generator, self.module.critic
-        return [Adam(net.parameters(), lr=rate, betas=(0.0, 0.9), fused=True) for net in networks]
+        return [Adam(net.parameters(), lr=rate, betas=(0.0, 0.9), foreach=True) for net in networks]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         mix = self.noise.uniform(real.shape[1], 1)
-        points = torch.lerp(fake, real, mix).requires_grad_()
+        # not torch.lerp, which rounds differently at the end of a tensor
+        points = (fake + mix * (real - fake)).requires_grad_()
         # one replicate's scores depend on its own points alone, so the sum's gradient is each score's own
         (gradient,) = torch.autograd.grad(self.critic(points).sum(), points, create_graph=True)
         # the penalty concerns the critic as a function of scaled data, see Networks

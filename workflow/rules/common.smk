@@ -3,19 +3,16 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from deepgen_bench.config import load_experiment
 from deepgen_bench.device import resolve
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json
 from deepgen_bench.plan import Plan
 
 try:
     PLAN = Plan(load_experiment(config))
     GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
 except UserError as error:
-    raise WorkflowError(f"error: {error}")
+    sys.exit(f"error: {error}")
 
 HOME, EXPERIMENT = PLAN.store.home, PLAN.experiment_file
 # jobs use the environment that runs Snakemake, whether it is active or not

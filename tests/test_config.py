@@ -1,0 +1,312 @@
+"""The experiment file: what is valid round-trips, what is not is one line that names the key."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepgen_bench.cli import main
+from deepgen_bench.config import Experiment, load_experiment
+from deepgen_bench.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+BASE = """
+name: trial
+datasets: {gaussian_ring: {budget: 100}, digits: {budget: 100}}
+models: {vae: {}, gan: {}}
+"""
+
+# what replaces keys of BASE, and what the message must begin with after the file's name
+BAD = {
+    # unknown keys, at every level
+    "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, datasets, device, likelihood, metrics, models, name"),
+    "dataset entry": (
+        "datasets: {digits: {bugdet: 3}}",
+        "datasets.digits.bugdet: unknown key; valid: budget, dataset, metrics, models, settings",
+    ),
+    "dataset settings": (
+        "datasets: {gaussian_ring: {budget: 3, settings: {modes: 8}}}",
+        "datasets.gaussian_ring.settings.modes: unknown key; valid: n_modes, n_test,",
+    ),
+    "empty settings": (
+        "datasets: {digits: {budget: 3, settings: {n: 8}}}",
+        "datasets.digits.settings.n: unknown key; valid: none",
+    ),
+    "model entry": ("models: {vae: {hidden: [3]}}", "models.vae.hidden: unknown key; valid: model, settings"),
+    "model settings": ("models: {gan: {settings: {lr: 1}}}", "models.gan.settings.lr: unknown key; valid: batch_size,"),
+    "other model's": (
+        "models: {gan: {settings: {clip: 0.01}}}",
+        "models.gan.settings.clip: unknown key; valid: batch_size, beta1,",
+    ),
+    "other model's, as override": (
+        "datasets: {digits: {budget: 3, models: {vae: {clip: 1}}}}",
+        "datasets.digits.models.vae.clip: unknown key; valid: batch_size,",
+    ),
+    "metric settings": ("metrics: {transport: {p: 2}}", "metrics.transport.p: unknown key; valid: n, projections"),
+    "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: k, n"),
+    # unknown names
+    "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: gan, gan_ns, gaussian,"),
+    "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: gan,"),
+    "dataset": ("datasets: {ring: {budget: 3}}", "datasets.ring.dataset: unknown dataset 'ring'; valid: cifar10,"),
+    "metric": ("metrics: {fid: {}}", "metrics.fid: unknown metric 'fid'; valid: fidelity, transport"),
+    "device": ("device: tpu", "device: input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
+    "override of an absent model": (
+        "datasets: {digits: {budget: 3, models: {wgan: {}}}}",
+        "datasets.digits.models.wgan: not in this experiment; valid: vae, gan",
+    ),
+    "override of an absent metric": (
+        "{datasets: {digits: {budget: 3, metrics: {transport: {}}}}, metrics: {fidelity: {}}}",
+        "datasets.digits.metrics.transport: not in this experiment; valid: fidelity",
+    ),
+    # wrong types
+    "text for a number": ("samples: many", "samples: input should be a valid integer, unable to parse"),
+    "fraction": ("seeds: [0, 1.5]", "seeds.1: input should be a valid integer"),
+    "truth for a number": ("datasets: {digits: {budget: true}}", "datasets.digits.budget: a number is needed, found t"),
+    "truth in a list": ("seeds: [0, true]", "seeds.1: a number is needed, found true"),
+    "truth in settings": ("models: {gan: {settings: {beta1: false}}}", "models.gan.settings.beta1: a number is needed"),
+    "number for a list": ("seeds: 3", "seeds: input should be a valid tuple, found 3"),
+    "list for a mapping": ("models: [vae, gan]", "models: input should be a valid dictionary, found ['vae', 'gan']"),
+    "nothing for a mapping": ("models: {vae: }", "models.vae: input should be a valid dictionary"),
+    "number as a label": ("models: {1: {}}", "models.1: input should be a valid string, found 1"),
+    "union": (
+        "models: {vae: {settings: {tau: x}}}",
+        "models.vae.settings.tau: input should be a valid number, unable to parse string as a number or "
+        "input should be 'learned', found 'x'",
+    ),
+    # values out of bounds
+    "negative budget": (
+        "datasets: {digits: {budget: -5}}",
+        "datasets.digits.budget: input should be greater than or equal to 1, found -5",
+    ),
+    "no budget": ("datasets: {digits: {}}", "datasets.digits.budget: field required"),
+    "nan": (
+        "models: {gan: {settings: {learning_rate: .nan}}}",
+        "models.gan.settings.learning_rate: a finite number is needed, found nan",
+    ),
+    "inf": ("models: {gan: {settings: {learning_rate: .inf}}}", "models.gan.settings.learning_rate: a finite number"),
+    "inf as an override": (
+        "datasets: {digits: {budget: 3, models: {gan: {learning_rate: .inf}}}}",
+        "datasets.digits.models.gan.learning_rate: a finite number is needed, found inf",
+    ),
+    "inf for an integer": ("samples: .inf", "samples: input should be a finite number, found inf"),
+    "width 0": ("models: {vae: {settings: {hidden: [8, 0]}}}", "models.vae.settings.hidden.1: input should be greater"),
+    "no models": ("models: {}", "models: dictionary should have at least 1 item"),
+    "no datasets": ("datasets: {}", "datasets: dictionary should have at least 1 item"),
+    "no seeds": ("seeds: []", "seeds: tuple should have at least 1 item"),
+    "negative seed": ("seeds: [-1]", "seeds.0: input should be greater than or equal to 0, found -1"),
+    "repeated seed": ("seeds: [3, 1, 3]", "seeds: each seed once, found [3, 1, 3]"),
+    "nothing to measure": ("{metrics: {}, likelihood: null}", "metrics: empty, and likelihood is null; valid: at leas"),
+    "k not dividing": ("likelihood: {k: [1, 4, 10]}", "likelihood.k: ascending numbers that each divide the next"),
+    "k repeated": ("likelihood: {k: [1, 1]}", "likelihood.k: ascending numbers that each divide the next"),
+    # labels become folders
+    "label with a slash": ("models: {a/b: {model: vae}}", "models.a/b: string should match pattern"),
+    "label upwards": ("datasets: {..: {dataset: digits, budget: 3}}", "datasets...: string should match pattern"),
+    "label of two lines": ('models: {"a\\nb": {model: vae}}', r"models.'a\nb': string should match pattern"),
+    "name with a slash": ("name: ../trial", "name: string should match pattern"),
+    "name of the store": ("name: runs", "name: runs is a folder that experiments share; valid: any other name"),
+    # what does not go together
+    "conv on vectors": (
+        "models: {gan: {settings: {network: conv}}}",
+        "models.gan on datasets.gaussian_ring: network: conv needs images, the dataset holds vectors; valid here: mlp",
+    ),
+    "bernoulli on vectors": (
+        "datasets: {gaussian_ring: {budget: 3, models: {vae: {decoder: bernoulli}}}}",
+        "models.vae on datasets.gaussian_ring: decoder: bernoulli needs image or binary data",
+    ),
+    "inception on vectors": (
+        "metrics: {fidelity: {extractors: [inception]}}",
+        "metrics.fidelity on datasets.gaussian_ring: extractors: inception does not work on vectors; valid here: data",
+    ),
+    "classifier on vectors": (
+        "datasets: {gaussian_ring: {budget: 3, metrics: {fidelity: {extractors: [data, classifier]}}}}",
+        "metrics.fidelity on datasets.gaussian_ring: extractors: classifier does not work on vectors",
+    ),
+    "classifier without labels": (
+        "{datasets: {npz: {budget: 3, settings: {path: x.npz}}}, metrics: {fidelity: {extractors: [classifier]}}}",
+        "metrics.fidelity on datasets.npz: extractors: classifier does not work on images without labels",
+    ),
+}
+
+
+def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Any, str, str]:
+    """Exit code, stdout and stderr of the command line."""
+    monkeypatch.setattr(sys, "argv", ["deepgen-bench", *arguments])
+    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
+    with pytest.raises(SystemExit) as exit:
+        main()
+    return (exit.value.code, *capsys.readouterr())
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
+def test_one_line_says_what_is_wrong(
+    change: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(BASE), **yaml.safe_load(change)}, sort_keys=False))
+    code, out, err = command(capsys, monkeypatch, "check", str(path))
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {path}: {message}")
+    assert err.count("\n") == 1 and err.endswith("\n")
+    with pytest.raises(UserError) as error:
+        load_experiment(path)
+    assert err == f"error: {error.value}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.yaml", b"models: [vae", "x.yaml: not valid YAML (while parsing a flow sequence"),
+        ("x.yaml", b"name: 2020-13-45", "x.yaml: not valid YAML (month must be in 1..12)"),
+        ("x.yaml", b"name: \xff", "x.yaml: not valid YAML ("),
+        ("x.json", b'{"name": }', "x.json: not valid JSON ("),
+        ("x.yaml", b"- vae\n- gan", "x.yaml: expected a mapping of keys, found list"),
+        ("x.yaml", b"", "x.yaml: expected a mapping of keys, found NoneType"),
+        ("x.yaml", None, "x.yaml: cannot be read (No such file or directory)"),
+        (".", None, ": cannot be read (Is a directory)"),
+    ],
+)
+def test_unreadable_files_are_named(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        load_experiment(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}{message.removeprefix(name)}")
+    assert "\n" not in str(error.value)
+
+
+def test_long_values_are_cut() -> None:
+    with pytest.raises(UserError, match=r"^name: .*, found \['x', .*\.\.\.$") as error:
+        load_experiment({**yaml.safe_load(BASE), "name": ["x"] * 1000})
+    assert len(str(error.value)) < 200
+
+
+labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True)
+rates = st.floats(1e-9, 1e3)
+networks = st.fixed_dictionaries(
+    {}, optional={"hidden": st.lists(st.integers(1, 8192), max_size=8), "learning_rate": rates}
+)
+datasets = st.one_of(
+    st.fixed_dictionaries(
+        {"dataset": st.sampled_from(["gaussian_ring", "gaussian_grid", "sine_mixture"]), "budget": st.integers(1)},
+        optional={"settings": st.fixed_dictionaries({}, optional={"n_train": st.integers(10, 10**7)})},
+    ),
+    st.fixed_dictionaries(
+        {"dataset": st.sampled_from(["mnist", "cifar10", "fashion_mnist"]), "budget": st.integers(1)},
+        optional={"settings": st.fixed_dictionaries({}, optional={"data_dir": st.text(max_size=20)})},
+    ),
+)
+models = st.one_of(
+    st.fixed_dictionaries(
+        {"model": st.sampled_from(["gan", "gan_ns", "wgan", "wgan_gp"])}, optional={"settings": networks}
+    ),
+    st.fixed_dictionaries(
+        {"model": st.just("vae")},
+        optional={"settings": st.fixed_dictionaries({}, optional={"tau": rates | st.just("learned")})},
+    ),
+    st.just({"model": "oracle"}),
+    st.fixed_dictionaries({"model": st.just("gaussian"), "settings": st.fixed_dictionaries({"ridge": rates})}),
+)
+
+
+@st.composite
+def experiments(draw: st.DrawFn) -> dict[str, Any]:
+    """Valid experiments, with an override of a model on a dataset now and then."""
+    data: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {
+                "name": labels.filter(lambda name: name not in ("data", "extractors", "runs")),
+                "datasets": st.dictionaries(labels, datasets, min_size=1, max_size=3),
+                "models": st.dictionaries(labels, models, min_size=1, max_size=3),
+            },
+            optional={
+                "base_seed": st.integers(0, 2**31 - 1),
+                "seeds": st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12, unique=True),
+                "seeds_per_job": st.integers(1, 1000),
+                "device": st.sampled_from(["auto", "cpu", "cuda"]),
+                "samples": st.integers(2),
+                "metrics": st.dictionaries(st.sampled_from(["fidelity", "transport"]), st.just({}), min_size=1),
+                "likelihood": st.none() | st.builds(lambda k: {"k": k}, st.sampled_from([[1], [1, 5, 50], [3, 6]])),
+            },
+        )
+    )
+    for label, model in data["models"].items():
+        if model["model"] in ("gan", "wgan") and draw(st.booleans()):
+            draw(st.sampled_from(list(data["datasets"].values())))["models"] = {label: draw(networks)}
+    return data
+
+
+@settings(deadline=None, max_examples=60)
+@given(experiments())
+def test_valid_experiments_round_trip(data: dict[str, Any]) -> None:
+    experiment = load_experiment(data)
+    text = experiment.model_dump_json(indent=1)
+    assert load_experiment(json.loads(text)) == experiment
+    for model in experiment.models:
+        for dataset in experiment.datasets:
+            settings = {**experiment.models[model].settings, **experiment.datasets[dataset].models.get(model, {})}
+            resolved = experiment.model_settings(model, dataset).model_dump(mode="json")
+            assert settings.items() <= resolved.items()  # the dataset's overrides win, nothing is lost
+
+
+def test_a_written_experiment_is_read_back_with_every_number(tmp_path: Path) -> None:
+    data = {**yaml.safe_load(BASE), "models": {"gan": {"settings": {"learning_rate": 1e-05}}}}
+    experiment = load_experiment(data)
+    (tmp_path / "experiment.json").write_text(experiment.model_dump_json())
+    assert load_experiment(tmp_path / "experiment.json") == experiment
+    # YAML 1.1 reads 1e-05 as text; the number is meant
+    (tmp_path / "experiment.yaml").write_text(BASE.replace("gan: {}", "gan: {settings: {learning_rate: 1e-05}}"))
+    assert load_experiment(tmp_path / "experiment.yaml").model_settings("gan", "digits").learning_rate == 1e-05  # type: ignore[attr-defined]
+
+
+def test_numbers_given_as_text_on_snakemakes_command_line_are_numbers() -> None:
+    assert load_experiment({**yaml.safe_load(BASE), "seeds": ["0", "7"]}).seeds == (0, 7)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_experiments_are_valid(
+    path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = command(capsys, monkeypatch, "check", str(path))
+    assert (code, err) == (0, "")
+    experiment = load_experiment(path)
+    seeds = len(experiment.seeds)
+    assert f"{len(experiment.datasets)} datasets × {len(experiment.models)} models × {seeds} seeds" in out
+    assert experiment.name == path.stem  # so that experiments do not share a folder of results
+
+
+def test_the_schema_describes_experiment_files(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = command(capsys, monkeypatch, "schema")
+    schema = json.loads(out)
+    assert (code, err) == (0, "")
+    assert set(schema["properties"]) == set(Experiment.model_fields)
+    assert schema["required"] == ["name", "datasets", "models"]
+    assert schema["additionalProperties"] is False
+
+
+def test_planning_imports_no_torch() -> None:
+    script = """
+import sys
+from pathlib import Path
+import deepgen_bench.cli, deepgen_bench.report.summary, deepgen_bench.report.tables, deepgen_bench.results
+from deepgen_bench.config import load_experiment
+from deepgen_bench.plan import Plan
+for path in sys.argv[1:]:
+    plan = Plan(load_experiment(Path(path)))
+    experiment = plan.experiment
+    plan.tables(), plan.likelihood()
+    for dataset in experiment.datasets:
+        plan.prepare(dataset), plan.extractor(dataset), plan.sample_metrics(dataset), plan.extractor_files(dataset)
+        for model in experiment.models:
+            for block in plan.store.blocks():
+                plan.train(dataset, model, block)
+print(*sorted({"torch", "torchvision", "torch_fidelity", "ot", "sklearn"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script, *map(str, CONFIGS)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
