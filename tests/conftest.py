@@ -1,0 +1,65 @@
+"""What several test files share: jobs' own thread settings, two small datasets, and training on them."""
+
+from deepgen_bench.device import set_threads
+
+set_threads()  # before anything imports numpy
+
+import pytest  # noqa: E402
+
+from deepgen_bench.datasets import DATASETS  # noqa: E402
+from deepgen_bench.models import MODELS  # noqa: E402
+from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
+from deepgen_bench.runs import make_model  # noqa: E402
+
+SMALL_SETTINGS = {
+    "gaussian_ring": {"n_train": 300, "n_validation": 120, "n_test": 60},
+    "sine_mixture": {"n_train": 300, "n_validation": 120, "n_test": 60},
+}
+
+
+@pytest.fixture(scope="session")
+def small_splits():
+    """`small_splits(name)`: the splits of a small dataset, made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = DATASETS[name](DATASETS[name].Settings(**SMALL_SETTINGS.get(name, {}))).splits(0)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_settings():
+    """`small_settings(model, **wanted)`: settings of a registered model, small where its class has such fields."""
+
+    def get(model, **wanted):
+        cls = MODELS[model].settings
+        small = {"hidden": (16, 8), "channels": 4, "batch_size": 16, "critic_steps": 2, "ridge": 1e-3}
+        return cls(**{key: value for key, value in small.items() if key in cls.model_fields} | wanted)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def fit():
+    """`fit(model, splits, seeds, steps, base_seed=0)`: what training a `GenerativeModel` leaves of each seed."""
+
+    def train(model, splits, seeds, steps, base_seed=0):
+        budget = steps * getattr(model.settings, "batch_size", 1)
+        data = TrainingData(splits.train, splits.validation)
+        return model.fit(data, seeds, Streams(base_seed, "data", "model"), budget, lambda done, total, note: None)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def train_small(small_settings, small_splits, fit):
+    """`train_small(model, dataset, seeds, steps, **settings)`: fits of a registered model on a small dataset."""
+
+    def train(model, dataset, seeds, steps, **settings):
+        splits = small_splits(dataset)
+        return fit(make_model(model, small_settings(model, **settings), splits.spec, "cpu"), splits, seeds, steps)
+
+    return train

@@ -1,0 +1,205 @@
+"""What every registered model, dataset and metric must do, whatever it is: a plug-in needs no test of its own."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepgen_bench.datasets import DATASETS
+from deepgen_bench.datasets.prepared import check_splits
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics import METRICS
+from deepgen_bench.metrics.features import Context
+from deepgen_bench.metrics.measurement import variant_text
+from deepgen_bench.models import MODELS
+from deepgen_bench.models.base import Streams, TrainingData
+from deepgen_bench.runs import Run, make_model, write_run
+
+NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz"}
+STEPS = 2
+
+MODEL_CASES = [
+    (model, dataset, network)
+    for model in MODELS
+    for dataset in ("gaussian_ring", "digits")
+    for network in (["mlp", "conv"] if "network" in MODELS[model].settings.model_fields else [None])
+    if (dataset, network) != ("gaussian_ring", "conv")
+]
+
+
+@pytest.fixture(scope="module", params=MODEL_CASES, ids=lambda case: "-".join(filter(None, case)))
+def case(request, small_settings, small_splits, fit):
+    """(model name, splits, settings, fits of seeds 0 and 1 after two steps)."""
+    name, dataset, network = request.param
+    settings = small_settings(name, **({"network": network} if network else {}))
+    splits = small_splits(dataset)
+    return name, splits, settings, fit(make_model(name, settings, splits.spec, "cpu"), splits, [0, 1], STEPS)
+
+
+def loaded(case, checkpoint="final"):
+    name, splits, settings, fits = case
+    model = make_model(name, settings, splits.spec, "cpu")
+    model.load(fits[0].checkpoints[checkpoint])
+    return model
+
+
+def samples(model, n, seed):
+    """Samples by output; none for the oracle, whose samples are real data."""
+    return {} if MODELS["oracle"].settings is type(model.settings) else model.sample(n, seed)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
+
+
+def test_two_steps_leave_checkpoints_and_what_they_cost(case):
+    name, splits, settings, fits = case
+    family = MODELS[name].family
+    for fit in fits:
+        assert (fit.status, fit.reason) == ("ok", "")
+        assert set(fit.checkpoints) in ({"final"}, {"final", "best"})
+        for state in fit.checkpoints.values():
+            assert all(isinstance(array, np.ndarray) and np.isfinite(array).all() for array in state.values())
+        if hasattr(settings, "batch_size"):
+            assert (fit.steps, fit.examples) == (STEPS, STEPS * settings.batch_size)
+            trained = [array.size for key, array in fit.checkpoints["final"].items() if counted(key)]
+            assert fit.parameters == sum(trained)
+            assert fit.best_step in (1, 2) and [row["step"] for row in fit.curves] == [1, 2]
+        elif family == "tractable":
+            d = splits.spec.dim
+            assert (fit.steps, fit.examples, fit.parameters) == (1, len(splits.train), d + d * (d + 1) // 2)
+    learnt = fits[0].checkpoints["final"], fits[1].checkpoints["final"]
+    assert hasattr(settings, "batch_size") <= (not equal(*learnt))
+
+
+def counted(key):
+    """Whether a state's array is a parameter: neither the data's scale nor running statistics."""
+    return key not in ("shift", "scale") and "running" not in key
+
+
+def test_fit_tells_its_progress(case, small_splits):
+    name, splits, settings, _ = case
+    calls = []
+    model = make_model(name, settings, splits.spec, "cpu")
+    model.fit(
+        TrainingData(splits.train, splits.validation),
+        [5],
+        Streams(0, "data", "model"),
+        STEPS * getattr(settings, "batch_size", 1),
+        lambda done, total, note: calls.append((done, total, note)),
+    )
+    assert calls and calls[-1][0] == calls[-1][1]
+    assert all(done <= total and isinstance(note, str) for done, total, note in calls)
+
+
+def test_samples_are_on_the_data_s_own_grid(case):
+    name, splits, settings, _ = case
+    spec, model = splits.spec, loaded(case)
+    if MODELS[name].family == "oracle":
+        with pytest.raises(UserError, match="oracle"):
+            model.sample(3, 0)
+        return
+    for n in (1, 1003):
+        drawn = model.sample(n, 0)
+        assert tuple(drawn) == settings.outputs(spec.support)
+        for x in drawn.values():
+            assert x.shape == (n, *spec.shape) and np.isfinite(x).all()
+            assert x.dtype == (np.float64 if spec.levels is None else np.uint8)
+            assert spec.levels is None or x.max() < spec.levels
+
+
+def test_a_seed_gives_the_same_samples_and_another_gives_others(case):
+    model = loaded(case)
+    first = samples(model, 20, 1)
+    assert equal(first, samples(model, 20, 1))
+    other = samples(model, 20, 2)
+    assert all(not np.array_equal(first[output], other[output]) for output in first)
+
+
+def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):
+    name, splits, settings, fits = case
+    info = {"identity": {"model": name, "settings": settings.identity()}, "spec": splits.spec.to_json()}
+    drawn = {checkpoint: samples(loaded(case, checkpoint), 5, 3) for checkpoint in fits[0].checkpoints}
+    write_run(tmp_path / "seed_0", fits[0], drawn, info)
+    run = Run(tmp_path / "seed_0")
+    assert run.checkpoints == sorted(fits[0].checkpoints)
+    for checkpoint in run.checkpoints:
+        assert equal(run.state(checkpoint), fits[0].checkpoints[checkpoint])
+        assert equal(samples(run.model(checkpoint, "cpu"), 5, 3), drawn[checkpoint])
+        for output, x in drawn[checkpoint].items():
+            assert np.array_equal(run.samples(checkpoint, output), x)
+    damaged = tmp_path / "seed_0" / "final.safetensors"
+    damaged.write_bytes(damaged.read_bytes() + b" ")
+    with pytest.raises(UserError, match="final.safetensors: does not match its sha256"):
+        run.state("final")
+
+
+def test_the_same_seed_learns_the_same_bits_and_another_base_seed_others(case, fit):
+    name, splits, settings, fits = case
+
+    def again(base_seed):
+        model = make_model(name, settings, splits.spec, "cpu")
+        return fit(model, splits, [0, 1], STEPS, base_seed)[0].checkpoints["final"]
+
+    assert equal(again(0), fits[0].checkpoints["final"])
+    if hasattr(settings, "batch_size"):
+        assert not equal(again(1), fits[0].checkpoints["final"])
+
+
+def test_a_family_has_what_its_likelihood_needs(case):
+    name, splits, _, _ = case
+    model, spec = loaded(case), splits.spec
+    if MODELS[name].family == "tractable":
+        values = model.log_prob(np.full((4, spec.dim), 0.5))
+        assert values.shape == (4,) and np.isfinite(values).all()
+    if MODELS[name].family == "latent":
+        import torch
+
+        x = torch.full((1, 4, spec.dim), 0.5)
+        mean, log_variance = model.encode(x)
+        assert mean.shape == log_variance.shape == (1, 4, model.settings.latent_dim)
+        assert model.log_likelihood(x, mean).shape == (1, 4)
+    assert model.representation in ("grey", "dequantised", "binarised")
+
+
+def test_impossible_pairs_are_refused(small_settings, small_splits):
+    with pytest.raises(UserError, match="conv needs images"):
+        small_settings("gan", network="conv").check("continuous")
+    spec = replace(small_splits("digits").spec, shape=(1, 6, 8))
+    with pytest.raises(UserError, match="divisible by 4"):
+        make_model("gan", small_settings("gan", network="conv"), spec, "cpu")
+    with pytest.raises(UserError, match="bernoulli"):
+        small_settings("vae", decoder="bernoulli").check("continuous")
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in NEEDS_FILES])
+def test_a_dataset_keeps_its_promises(name, small_splits):
+    made = DATASETS[name](DATASETS[name].Settings())
+    splits = made.splits(0)
+    check_splits(name, splits)
+    assert splits.spec.support == made.support and (splits.spec.classes is not None) == made.has_labels
+    again, other = made.splits(0), made.splits(1)
+    for split in ("train", "validation", "test"):
+        array = getattr(splits, split)
+        assert np.array_equal(array, getattr(again, split)) and not np.array_equal(array, getattr(other, split))
+    assert splits.spec.from_json(splits.spec.to_json()) == splits.spec
+
+
+@pytest.mark.parametrize("dataset", ["gaussian_ring", "digits"])
+@pytest.mark.parametrize("name", list(METRICS))
+def test_a_metric_family_measures(name, dataset, small_splits):
+    splits = small_splits(dataset)
+    family = METRICS[name](METRICS[name].Settings(**({"extractors": ("data",)} if name == "fidelity" else {})))
+    real, generated = splits.test[:50], splits.validation[:40]
+    context = Context(splits.spec, 0, dataset)
+    found = family.measure(real, generated, context)
+    assert found
+    for m in found:
+        assert m.status == "ok" and np.isfinite(m.value) and (m.std_error is None or m.std_error >= 0), m
+        assert m.direction in ("min", "max", "none") and m.n_real and m.n_generated
+        assert re.fullmatch(r"[a-z0-9_]+", m.metric)
+        assert all(isinstance(value, str | int | float) for value in m.variant.values())
+        assert not any(set(f"{key}{value}") & set("=;\n") for key, value in m.variant.items())
+    assert len({(m.metric, variant_text(m.variant)) for m in found}) == len(found)
+    assert [m.value for m in family.measure(real, generated, context)] == [m.value for m in found]
