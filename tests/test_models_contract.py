@@ -1,19 +1,21 @@
 """What every registered model, dataset and metric must do, whatever it is: a plug-in needs no test of its own."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from deepgen_bench.datasets import DATASETS
+from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.prepared import check_splits
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context
 from deepgen_bench.metrics.measurement import variant_text
 from deepgen_bench.models import MODELS
-from deepgen_bench.models.base import Streams, TrainingData
+from deepgen_bench.models.base import Fit, Streams, TrainingData
 from deepgen_bench.runs import Run, make_model, write_run
 
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz"}
@@ -28,25 +30,42 @@ MODEL_CASES = [
 ]
 
 
+@dataclass
+class Case:
+    """A model on a small dataset, and what two steps leave of seeds 0 and 1."""
+
+    name: str
+    splits: Splits
+    settings: Any
+    fits: list[Fit]
+
+    @property
+    def family(self):
+        return MODELS[self.name].family
+
+    @property
+    def has_networks(self):
+        return hasattr(self.settings, "batch_size")
+
+    def model(self, checkpoint=None):
+        """A fresh model, or the first replicate as it was at a checkpoint."""
+        model = make_model(self.name, self.settings, self.splits.spec, "cpu")
+        if checkpoint:
+            model.load(self.fits[0].checkpoints[checkpoint])
+        return model
+
+    def samples(self, model, n, seed):
+        """Samples by output; none of the oracle, whose samples are real data."""
+        return {} if self.family == "oracle" else model.sample(n, seed)
+
+
 @pytest.fixture(scope="module", params=MODEL_CASES, ids=lambda case: "-".join(filter(None, case)))
 def case(request, small_settings, small_splits, fit):
-    """(model name, splits, settings, fits of seeds 0 and 1 after two steps)."""
     name, dataset, network = request.param
     settings = small_settings(name, **({"network": network} if network else {}))
-    splits = small_splits(dataset)
-    return name, splits, settings, fit(make_model(name, settings, splits.spec, "cpu"), splits, [0, 1], STEPS)
-
-
-def loaded(case, checkpoint="final"):
-    name, splits, settings, fits = case
-    model = make_model(name, settings, splits.spec, "cpu")
-    model.load(fits[0].checkpoints[checkpoint])
-    return model
-
-
-def samples(model, n, seed):
-    """Samples by output; none for the oracle, whose samples are real data."""
-    return {} if MODELS["oracle"].settings is type(model.settings) else model.sample(n, seed)
+    case = Case(name, small_splits(dataset), settings, [])
+    case.fits = fit(case.model(), case.splits, [0, 1], STEPS)
+    return case
 
 
 def equal(a, b):
@@ -54,39 +73,31 @@ def equal(a, b):
 
 
 def test_two_steps_leave_checkpoints_and_what_they_cost(case):
-    name, splits, settings, fits = case
-    family = MODELS[name].family
-    for fit in fits:
+    for fit in case.fits:
         assert (fit.status, fit.reason) == ("ok", "")
         assert set(fit.checkpoints) in ({"final"}, {"final", "best"})
         for state in fit.checkpoints.values():
             assert all(isinstance(array, np.ndarray) and np.isfinite(array).all() for array in state.values())
-        if hasattr(settings, "batch_size"):
-            assert (fit.steps, fit.examples) == (STEPS, STEPS * settings.batch_size)
-            trained = [array.size for key, array in fit.checkpoints["final"].items() if counted(key)]
-            assert fit.parameters == sum(trained)
+        if case.has_networks:
+            assert (fit.steps, fit.examples) == (STEPS, STEPS * case.settings.batch_size)
+            state = fit.checkpoints["final"]
+            fixed = {"shift", "scale"} | {key for key in state if "running" in key}
+            assert fit.parameters == sum(array.size for key, array in state.items() if key not in fixed)
             assert fit.best_step in (1, 2) and [row["step"] for row in fit.curves] == [1, 2]
-        elif family == "tractable":
-            d = splits.spec.dim
-            assert (fit.steps, fit.examples, fit.parameters) == (1, len(splits.train), d + d * (d + 1) // 2)
-    learnt = fits[0].checkpoints["final"], fits[1].checkpoints["final"]
-    assert hasattr(settings, "batch_size") <= (not equal(*learnt))
+        elif case.family == "tractable":
+            d = case.splits.spec.dim
+            assert (fit.steps, fit.examples, fit.parameters) == (1, len(case.splits.train), d + d * (d + 1) // 2)
+    if case.has_networks:
+        assert not equal(case.fits[0].checkpoints["final"], case.fits[1].checkpoints["final"])
 
 
-def counted(key):
-    """Whether a state's array is a parameter: neither the data's scale nor running statistics."""
-    return key not in ("shift", "scale") and "running" not in key
-
-
-def test_fit_tells_its_progress(case, small_splits):
-    name, splits, settings, _ = case
+def test_fit_tells_its_progress(case):
     calls = []
-    model = make_model(name, settings, splits.spec, "cpu")
-    model.fit(
-        TrainingData(splits.train, splits.validation),
+    case.model().fit(
+        TrainingData(case.splits.train, case.splits.validation),
         [5],
         Streams(0, "data", "model"),
-        STEPS * getattr(settings, "batch_size", 1),
+        STEPS * getattr(case.settings, "batch_size", 1),
         lambda done, total, note: calls.append((done, total, note)),
     )
     assert calls and calls[-1][0] == calls[-1][1]
@@ -94,15 +105,14 @@ def test_fit_tells_its_progress(case, small_splits):
 
 
 def test_samples_are_on_the_data_s_own_grid(case):
-    name, splits, settings, _ = case
-    spec, model = splits.spec, loaded(case)
-    if MODELS[name].family == "oracle":
+    spec, model = case.splits.spec, case.model("final")
+    if case.family == "oracle":
         with pytest.raises(UserError, match="oracle"):
             model.sample(3, 0)
         return
     for n in (1, 1003):
         drawn = model.sample(n, 0)
-        assert tuple(drawn) == settings.outputs(spec.support)
+        assert tuple(drawn) == case.settings.outputs(spec.support)
         for x in drawn.values():
             assert x.shape == (n, *spec.shape) and np.isfinite(x).all()
             assert x.dtype == (np.float64 if spec.levels is None else np.uint8)
@@ -110,23 +120,26 @@ def test_samples_are_on_the_data_s_own_grid(case):
 
 
 def test_a_seed_gives_the_same_samples_and_another_gives_others(case):
-    model = loaded(case)
-    first = samples(model, 20, 1)
-    assert equal(first, samples(model, 20, 1))
-    other = samples(model, 20, 2)
+    model = case.model("final")
+    first = case.samples(model, 20, 1)
+    assert equal(first, case.samples(model, 20, 1))
+    other = case.samples(model, 20, 2)
     assert all(not np.array_equal(first[output], other[output]) for output in first)
 
 
 def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):
-    name, splits, settings, fits = case
-    info = {"identity": {"model": name, "settings": settings.identity()}, "spec": splits.spec.to_json()}
-    drawn = {checkpoint: samples(loaded(case, checkpoint), 5, 3) for checkpoint in fits[0].checkpoints}
-    write_run(tmp_path / "seed_0", fits[0], drawn, info)
+    fit = case.fits[0]
+    info = {
+        "identity": {"model": case.name, "settings": case.settings.identity()},
+        "spec": case.splits.spec.to_json(),
+    }
+    drawn = {checkpoint: case.samples(case.model(checkpoint), 5, 3) for checkpoint in fit.checkpoints}
+    write_run(tmp_path / "seed_0", fit, drawn, info)
     run = Run(tmp_path / "seed_0")
-    assert run.checkpoints == sorted(fits[0].checkpoints)
+    assert set(run.checkpoints) == set(fit.checkpoints)
     for checkpoint in run.checkpoints:
-        assert equal(run.state(checkpoint), fits[0].checkpoints[checkpoint])
-        assert equal(samples(run.model(checkpoint, "cpu"), 5, 3), drawn[checkpoint])
+        assert equal(run.state(checkpoint), fit.checkpoints[checkpoint])
+        assert equal(case.samples(run.model(checkpoint, "cpu"), 5, 3), drawn[checkpoint])
         for output, x in drawn[checkpoint].items():
             assert np.array_equal(run.samples(checkpoint, output), x)
     damaged = tmp_path / "seed_0" / "final.safetensors"
@@ -136,29 +149,25 @@ def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):
 
 
 def test_the_same_seed_learns_the_same_bits_and_another_base_seed_others(case, fit):
-    name, splits, settings, fits = case
-
     def again(base_seed):
-        model = make_model(name, settings, splits.spec, "cpu")
-        return fit(model, splits, [0, 1], STEPS, base_seed)[0].checkpoints["final"]
+        return fit(case.model(), case.splits, [0, 1], STEPS, base_seed)[0].checkpoints["final"]
 
-    assert equal(again(0), fits[0].checkpoints["final"])
-    if hasattr(settings, "batch_size"):
-        assert not equal(again(1), fits[0].checkpoints["final"])
+    assert equal(again(0), case.fits[0].checkpoints["final"])
+    if case.has_networks:
+        assert not equal(again(1), case.fits[0].checkpoints["final"])
 
 
 def test_a_family_has_what_its_likelihood_needs(case):
-    name, splits, _, _ = case
-    model, spec = loaded(case), splits.spec
-    if MODELS[name].family == "tractable":
-        values = model.log_prob(np.full((4, spec.dim), 0.5))
+    model, dim = case.model("final"), case.splits.spec.dim
+    if case.family == "tractable":
+        values = model.log_prob(np.full((4, dim), 0.5))
         assert values.shape == (4,) and np.isfinite(values).all()
-    if MODELS[name].family == "latent":
+    if case.family == "latent":
         import torch
 
-        x = torch.full((1, 4, spec.dim), 0.5)
+        x = torch.full((1, 4, dim), 0.5)
         mean, log_variance = model.encode(x)
-        assert mean.shape == log_variance.shape == (1, 4, model.settings.latent_dim)
+        assert mean.shape == log_variance.shape == (1, 4, case.settings.latent_dim)
         assert model.log_likelihood(x, mean).shape == (1, 4)
     assert model.representation in ("grey", "dequantised", "binarised")
 

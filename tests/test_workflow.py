@@ -50,13 +50,13 @@ class Project:
         )
 
     def run(self, *arguments: str, config: str = "configs/quick.yaml") -> str:
-        done = self.snakemake("--cores", "2", "--configfile", config, *arguments)
+        done = self.snakemake("--cores", "2", *arguments, "--configfile", config)
         assert done.returncode == 0, done.stdout[-5000:]
         return done.stdout
 
     def plan(self, *arguments: str, config: str = "configs/quick.yaml") -> tuple[dict[str, int], str]:
         """What a dry run would do: the number of jobs of each rule, and what it says."""
-        done = self.snakemake("--dry-run", "--configfile", config, *arguments)
+        done = self.snakemake("--dry-run", *arguments, "--configfile", config)
         assert done.returncode == 0, done.stdout[-5000:]
         table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", done.stdout, re.MULTILINE | re.DOTALL)
         if table is None:
@@ -166,7 +166,7 @@ def test_touching_and_commenting_rerun_nothing(copy: Project) -> None:
     for name in ("Snakefile", "workflow", "profiles", "configs", "deepgen_bench"):
         for path in (copy.folder / name, *(copy.folder / name).rglob("*")):
             path.touch()
-    copy.edit("models/gan.py", "import", "# a comment\nimport")
+    copy.edit("models/gan.py", "\nfrom ", "\n# a comment\nfrom ")
     copy.edit("metrics/transport.py", '"""', '"""Another docstring. ')
     assert copy.plan()[0] == {}
 
@@ -213,7 +213,7 @@ def test_another_seed_trains_one_replicate_a_pair(copy: Project) -> None:
     results = Path("results/quick")
     cheap = [results / "measurements/gaussian_ring/gaussian" / f"{kind}_0.csv" for kind in ("sample", "likelihood")]
     manifests = [results / "train" / dataset / model / "block_0.json" for dataset, model in PAIRS]
-    copy.run(*config, "--forcerun", "--", *map(str, [*manifests, *cheap]))
+    copy.run(*map(str, [*manifests, *cheap]), *config)
     after = copy.files("runs/*/*/*/*/run.json")
     assert {path: after[path] for path in replicates} == replicates  # none was trained again
     new = sorted((path.parts[2], path.parts[3], path.parts[5]) for path in after.keys() - replicates.keys())

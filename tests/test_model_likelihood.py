@@ -1,0 +1,172 @@
+"""Likelihoods of held-out data by family: exact, bounds, or none; what is reported of the per-example values."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from deepgen_bench.datasets import DATASETS
+from deepgen_bench.metrics import model_likelihood
+from deepgen_bench.metrics.model_likelihood import HeldOut, exact, measure
+from deepgen_bench.models import MODELS
+from deepgen_bench.runs import make_model
+
+KS = (1, 4, 20)
+
+
+@pytest.fixture(scope="module")
+def loaded(small_settings, small_splits, fit):
+    """`loaded(model, dataset)`: a model trained for a few steps, its family and the held-out data."""
+
+    def get(model, dataset, **settings):
+        splits, made = small_splits(dataset), small_settings(model, **settings)
+        (trained,) = fit(make_model(model, made, splits.spec, "cpu"), splits, [0], 20)
+        ready = make_model(model, made, splits.spec, "cpu")
+        ready.load(trained.checkpoints["final"])
+        return ready, MODELS[model].family, HeldOut(splits.test[:30], splits.spec, 0, dataset)
+
+    return get
+
+
+def by_name(found):
+    return {(m.metric, m.variant.get("K")): m for m in found.measurements}
+
+
+@pytest.mark.parametrize("dataset", ["gaussian_ring", "digits", "sine_mixture"])
+def test_the_gaussian_s_density_is_scipy_s(loaded, small_splits, dataset):
+    model, family, held_out = loaded("gaussian", dataset)
+    name, x = held_out.represent(model.representation)
+    assert name == ("dequantised" if dataset == "digits" else "continuous")
+    expected = multivariate_normal(model.mean, model.factor @ model.factor.T).logpdf(x)
+    found = measure(model, family, held_out, KS, None)
+    np.testing.assert_allclose(found.vectors["log_likelihood"], expected, rtol=1e-9)
+    if dataset == "gaussian_ring":  # maximum likelihood: biased covariance, and the ridge
+        train = small_splits(dataset).train
+        np.testing.assert_allclose(model.mean, train.mean(0))
+        covariance = np.cov(train, rowvar=False, ddof=0) + 1e-3 * np.eye(2)
+        np.testing.assert_allclose(model.factor @ model.factor.T, covariance)
+
+
+def test_the_gaussian_samples_what_it_says(loaded):
+    model, *_ = loaded("gaussian", "gaussian_ring")
+    x = model.sample(20_000, 0)[""]
+    covariance = model.factor @ model.factor.T
+    np.testing.assert_allclose(x.mean(0), model.mean, atol=5 * np.sqrt(covariance.diagonal().max() / 20_000))
+    np.testing.assert_allclose(np.cov(x, rowvar=False), covariance, atol=0.1)
+
+
+def test_a_singular_covariance_is_refused_with_a_ridge_that_works(small_settings, small_splits, fit):
+    from deepgen_bench.errors import UserError
+
+    splits = small_splits("gaussian_ring")
+    flat = type(splits)(splits.spec, splits.train * [1, 0], splits.validation, splits.test)
+    with pytest.raises(UserError, match="ridge: the covariance of the training data is singular"):
+        fit(make_model("gaussian", small_settings("gaussian", ridge=0), splits.spec, "cpu"), flat, [0], 1)
+
+
+@pytest.mark.parametrize(("model", "settings"), [("gaussian", {}), ("vae", {}), ("vae", {"decoder": "bernoulli"})])
+@pytest.mark.parametrize("dataset", ["gaussian_ring", "digits"])
+def test_reported_numbers_are_those_of_the_per_example_values(loaded, model, settings, dataset):
+    if dataset == "gaussian_ring" and settings:
+        pytest.skip("a Bernoulli decoder needs images")
+    ready, family, held_out = loaded(model, dataset, **settings)
+    found = measure(ready, family, held_out, KS, None)
+    names = {"log_likelihood"} if model == "gaussian" else {"elbo", *(f"iw_elbo_k{k}" for k in KS)}
+    assert set(found.vectors) == names
+    rows = by_name(found)
+    for name, values in found.vectors.items():
+        assert values.shape == (30,) and values.dtype == np.float64 and np.isfinite(values).all()
+        metric, _, k = name.partition("_k")
+        row = rows[metric, int(k) if k else None]
+        assert row.value == pytest.approx(values.mean(), rel=1e-12)
+        assert row.std_error == pytest.approx(values.std(ddof=1) / math.sqrt(30), rel=1e-12)
+        assert (row.n_real, row.unit, row.direction, row.status) == (30, "nats", "max", "ok")
+        assert row.bound == ("exact" if model == "gaussian" else "lower")
+    representation = {"gaussian_ring": "continuous", "digits": "binarised" if settings else "dequantised"}[dataset]
+    assert {m.variant["representation"] for m in found.measurements} == {representation}
+    assert (("bits_per_dim", KS[-1] if model == "vae" else None) in rows) == (representation == "dequantised")
+
+
+def test_the_curve_of_k_never_falls(loaded):
+    model, family, held_out = loaded("vae", "digits")
+    found = measure(model, family, held_out, KS, None)
+    curve = np.stack([found.vectors[f"iw_elbo_k{k}"] for k in KS])
+    assert (np.diff(curve, axis=0) >= -1e-9).all() and (curve[-1] > curve[0]).all()
+    rows = by_name(found)
+    assert rows["elbo", None].value == pytest.approx(
+        rows["reconstruction", None].value - rows["kl", None].value, rel=1e-9
+    )
+    assert rows["kl", None].value > 0 and 0 <= rows["active_units", None].value <= model.settings.latent_dim
+    assert rows["log_likelihood", None].status == "not_applicable"
+    # the parts and the single-sample bound agree in expectation
+    spread = rows["iw_elbo", 1].std_error
+    assert rows["elbo", None].value == pytest.approx(rows["iw_elbo", 1].value, abs=5 * spread)
+
+
+def test_numbers_do_not_depend_on_the_memory_at_hand(loaded, monkeypatch):
+    model, family, held_out = loaded("vae", "digits")
+    whole = measure(model, family, held_out, KS, None)
+    monkeypatch.setattr(model_likelihood, "BLOCK_BYTES", 4 * 64 * 7)  # seven rows at a time
+    parts = measure(model, family, held_out, KS, None)
+    for name, values in whole.vectors.items():
+        np.testing.assert_allclose(parts.vectors[name], values, rtol=1e-5)
+
+
+def test_an_example_s_bound_does_not_depend_on_those_after_it(loaded):
+    model, family, held_out = loaded("vae", "gaussian_ring")
+    fewer = HeldOut(held_out.x[:13], held_out.spec, 0, "gaussian_ring")
+    many, few = (measure(model, family, held, KS, None).vectors["iw_elbo_k20"] for held in (held_out, fewer))
+    np.testing.assert_allclose(few, many[:13], rtol=1e-5)
+
+
+def test_every_model_meets_the_same_draws_of_a_representation(small_splits):
+    splits = small_splits("digits")
+    held_out, again = (HeldOut(splits.test[:30], splits.spec, 0, "digits") for _ in range(2))
+    for representation in ("dequantised", "binarised"):
+        name, x = held_out.represent(representation)
+        assert name == representation and x.shape == (30, 64)
+        np.testing.assert_array_equal(x, again.represent(representation)[1])
+        for other in (
+            HeldOut(splits.test[:30], splits.spec, 1, "digits"),
+            HeldOut(held_out.x, splits.spec, 0, "mnist"),
+        ):
+            assert not np.array_equal(x, other.represent(representation)[1])
+    x = held_out.represent("dequantised")[1]
+    np.testing.assert_array_equal(np.floor(x * 17), splits.test[:30].reshape(30, -1))
+    assert set(np.unique(held_out.represent("binarised")[1])) == {0, 1}
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_a_uniform_density_costs_the_bits_of_the_levels(small_splits, levels):
+    from dataclasses import replace
+
+    splits = small_splits("digits")
+    held_out = HeldOut(splits.test[:30] % levels, replace(splits.spec, levels=levels), 0, "digits")
+    found = exact(lambda x: np.zeros(len(x)), "dequantised", held_out)
+    bits = by_name(found)["bits_per_dim", None]
+    assert bits.value == pytest.approx(math.log2(levels)) and (bits.bound, bits.direction) == ("exact", "min")
+
+
+def test_bits_per_dim_of_a_bound_are_above(loaded):
+    model, family, held_out = loaded("vae", "digits")
+    rows = by_name(measure(model, family, held_out, KS, None))
+    bits, nats = rows["bits_per_dim", 20], rows["iw_elbo", 20]
+    assert bits.bound == "upper" and bits.value == pytest.approx(-(nats.value / 64 - math.log(17)) / math.log(2))
+    assert bits.std_error == pytest.approx(nats.std_error / 64 / math.log(2))
+
+
+@pytest.mark.parametrize("model", ["gan", "gan_ns", "wgan", "wgan_gp"])
+def test_an_implicit_model_has_no_likelihood_and_says_why(loaded, model):
+    (row,) = measure(*loaded(model, "gaussian_ring"), KS, None).measurements
+    assert (row.metric, row.value, row.status) == ("log_likelihood", None, "not_applicable")
+    assert row.reason == "implicit model: it only samples" and row.n_real == 30
+
+
+def test_the_oracle_has_the_data_s_own_density_where_it_is_known(loaded, small_splits):
+    made = DATASETS["gaussian_ring"](DATASETS["gaussian_ring"].Settings())
+    oracle, family, held_out = loaded("oracle", "gaussian_ring")
+    found = measure(oracle, family, held_out, KS, made.log_prob)
+    np.testing.assert_array_equal(found.vectors["log_likelihood"], made.log_prob(held_out.x))
+    (row,) = measure(*loaded("oracle", "digits"), KS, None).measurements
+    assert (row.status, row.reason) == ("not_applicable", "the density of real data is unknown")

@@ -1,0 +1,169 @@
+"""A replicate's numbers do not depend on the replicates beside it, to the bit; and its layers are torch's own."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepgen_bench.models.deep import DeepModel
+from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Linear
+from deepgen_bench.runs import make_model
+from deepgen_bench.training.streams import Draws
+
+DEEP = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
+# neither aligned in memory nor multiples of a vector register, where kernels treat the rest in another way
+RAGGED = {"hidden": (33, 7), "latent_dim": 3, "batch_size": 9, "learning_rate": 1e-3}
+
+
+def generators(n):
+    return [torch.Generator().manual_seed(seed) for seed in range(n)]
+
+
+def assert_same(fit, other):
+    assert fit.checkpoints.keys() == other.checkpoints.keys() and fit.checkpoints
+    for checkpoint, state in fit.checkpoints.items():
+        for name, array in state.items():
+            np.testing.assert_array_equal(array, other.checkpoints[checkpoint][name], f"{checkpoint} {name}")
+    assert (fit.curves, fit.best_step) == (other.curves, other.best_step)
+
+
+CASES = [
+    *((model, "gaussian_ring", {"hidden": (32, 32), "batch_size": 32}) for model in DEEP),
+    *((model, "digits", {"hidden": (32, 32), "batch_size": 32}) for model in DEEP),
+    *((model, "sine_mixture", RAGGED) for model in DEEP),
+    *((model, "digits", RAGGED) for model in ("gan", "wgan_gp")),
+    ("vae", "digits", RAGGED | {"decoder": "bernoulli"}),
+    ("vae", "gaussian_ring", RAGGED | {"objective": "iwae", "samples": 3}),
+]
+
+
+@pytest.mark.parametrize(("model", "dataset", "settings"), CASES)
+def test_seed_3_is_the_same_alone_and_among_others(train_small, model, dataset, settings):
+    steps = 8 if dataset == "digits" else 25
+
+    def seed_3(seeds):
+        return train_small(model, dataset, seeds, steps, **settings)[seeds.index(3)]
+
+    alone = seed_3([3])
+    assert alone.status == "ok"
+    for seeds in ([8, 3], [0, 1, 2, 3, 4], [4, 3, 2], [*range(4, 14), 3]):
+        assert_same(alone, seed_3(seeds))
+
+
+@pytest.mark.parametrize("model", DEEP)
+def test_a_convolutional_seed_3_is_the_same_alone_and_among_others(train_small, model):
+    def seed_3(seeds):
+        return train_small(model, "digits", seeds, 4, network="conv", batch_size=9)[seeds.index(3)]
+
+    alone = seed_3([3])
+    for seeds in ([8, 3], [4, 3, 2]):
+        assert_same(alone, seed_3(seeds))
+
+
+@pytest.mark.parametrize("model", ["vae", "gan", "wgan", "wgan_gp"])
+def test_a_replicate_s_gradient_is_its_own(small_settings, small_splits, model):
+    spec = small_splits("gaussian_ring").spec
+    made = make_model(model, small_settings(model), spec, "cpu")
+    x, y = torch.randn(3, 16, 2), torch.randn(3, 16, 2)
+
+    def gradients():
+        made.module.zero_grad()
+        made.noise = Draws([5, 6, 7], "cpu")
+        loss = made.bound(x, y)[0].mean(1) if model == "vae" else made.critic_loss(x, y)
+        assert loss.shape == (3,)
+        loss.sum().backward()
+        return {name: p.grad.clone() for name, p in made.module.named_parameters() if p.grad is not None}
+
+    made.module = made.build(generators(3))
+    before = gradients()
+    with torch.no_grad():
+        for parameter in made.module.parameters():
+            parameter[[0, 2]] += 1.5
+        x[[0, 2]] -= 2
+    after = gradients()
+    for name in before:
+        assert torch.equal(before[name][1], after[name][1])
+    assert any(not torch.equal(before[name][0], after[name][0]) for name in before)
+
+
+def poisoned(model: DeepModel, place: int, step: int) -> DeepModel:
+    """The model with NaN written into one replicate's weights before one of its steps."""
+
+    class Poisoned(type(model)):  # type: ignore[misc]
+        taken = 0
+
+        def step(self):
+            self.taken += 1
+            if self.taken == step:
+                next(self.module.parameters()).data[place] = torch.nan
+            return super().step()
+
+    return Poisoned(model.settings, model.spec, model.device)
+
+
+@pytest.mark.parametrize("model", DEEP)
+def test_a_replicate_that_diverges_leaves_the_others_alone(small_settings, small_splits, fit, model):
+    splits = small_splits("gaussian_ring")
+    made = make_model(model, small_settings(model), splits.spec, "cpu")
+    undisturbed = fit(made, splits, [2, 3, 4], 30)
+    lost, *others = fit(poisoned(made, 0, 11), splits, [9, 2, 3, 4], 30)
+    assert (lost.status, lost.checkpoints) == ("diverged", {})
+    assert lost.reason == "loss not finite at step 11 of 30"
+    assert (lost.steps, lost.examples, lost.best_step) == (11, 11 * made.settings.batch_size, None)
+    for fitted, expected in zip(others, undisturbed, strict=True):
+        assert fitted.status == "ok" and fitted.steps == 30
+        assert_same(fitted, expected)
+
+
+def test_a_learning_rate_that_is_too_large_is_a_divergence(train_small):
+    for fit in train_small("vae", "gaussian_ring", [0, 1], 200, learning_rate=1e30):
+        assert fit.status == "diverged" and not fit.checkpoints
+        assert fit.steps < 200 and fit.reason == f"loss not finite at step {fit.steps} of 200"
+
+
+def test_every_replicate_draws_from_its_own_generators():
+    one, three = Draws([5], "cpu"), Draws([4, 5, 6], "cpu")
+    for draw in (lambda d: d.normal(7, 3), lambda d: d.uniform(5), lambda d: d.indices(100, 9)):
+        assert torch.equal(draw(one)[0], draw(three)[1])
+    assert three.uniform(1000).min() >= 0 and three.uniform(1000).max() < 1
+    assert sorted(set(three.indices(3, 200).flatten().tolist())) == [0, 1, 2]
+
+
+# layers against torch's own, given the same weights
+
+
+def test_linear_is_torch_s():
+    layer, x = Linear(5, 4, generators(3)), torch.randn(3, 7, 5)
+    for s in range(3):
+        theirs = nn.Linear(5, 4)
+        theirs.weight.data, theirs.bias.data = layer.weight.data[s].T, layer.bias.data[s, 0]
+        torch.testing.assert_close(layer(x)[s], theirs(x[s]), rtol=0, atol=1e-6)
+    for parameter in Linear(100, 500, generators(1)).parameters():
+        assert 0.099 < parameter.abs().max().item() <= 0.1
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(Conv2d, nn.Conv2d), (ConvTranspose2d, nn.ConvTranspose2d)])
+def test_convolutions_are_torch_s(ours, theirs):
+    layer, x = ours(3, 4, generators(2)), torch.randn(2, 5, 3, 8, 8)
+    assert layer(x).shape == (2, 5, 4, 4, 4) if ours is Conv2d else (2, 5, 4, 16, 16)
+    for s in range(2):
+        reference = theirs(3, 4, kernel_size=4, stride=2, padding=1)
+        reference.weight.data, reference.bias.data = layer.weight.data[s], layer.bias.data[s]
+        torch.testing.assert_close(layer(x)[s], reference(x[s]), rtol=0, atol=1e-6)
+
+
+def test_batch_normalisation_is_torch_s_in_training_and_after():
+    layer, theirs = BatchNorm(3, 2), [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
+    with torch.no_grad():
+        for s, reference in enumerate(theirs):
+            layer.weight[s], layer.bias[s] = torch.rand(3) + 0.5, torch.randn(3)
+            reference.weight.copy_(layer.weight[s])
+            reference.bias.copy_(layer.bias[s])
+    for training in (True, True, False):
+        layer.train(training)
+        x = torch.randn(2, 6, 3, 4, 4) * 3 + 1
+        out = layer(x)
+        for s, reference in enumerate(theirs):
+            torch.testing.assert_close(out[s], reference.train(training)(x[s]), rtol=0, atol=1e-6)
+            torch.testing.assert_close(layer.running_var[s], reference.running_var, rtol=0, atol=1e-6)
+            torch.testing.assert_close(layer.running_mean[s], reference.running_mean, rtol=0, atol=1e-6)
