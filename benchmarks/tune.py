@@ -37,7 +37,7 @@ from deepgen_bench.seeds import derive_rng, derive_seed
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "tuning.csv"
 BASE_SEED = 0
 SEEDS = (1000, 1001, 1002)
-TRIALS = 8
+TRIALS = 6
 PROJECTIONS = 200
 
 # training examples seen by the generator or decoder, for every model alike
@@ -54,7 +54,7 @@ GAN: Space = {
     "critic_steps": (1, 2),
 }
 SPACES: dict[str, Space] = {
-    "vae": {"batch_size": (32, 64), "learning_rate": (1e-3, 2e-3, 3e-3)},
+    "vae": {},
     "gan": GAN,
     "gan_ns": GAN,
     "wgan": {
@@ -69,14 +69,26 @@ SPACES: dict[str, Space] = {
 ADVERSARIAL_VECTORS: Space = {"hidden": ([64, 64], [128, 128]), "latent_dim": (2,)}
 ADVERSARIAL_IMAGES: Space = {"hidden": ([128, 128], [256, 256]), "latent_dim": (16,)}
 VECTORS: dict[str, Space] = {
-    "vae": {"hidden": ([128, 128], [128, 128, 128]), "latent_dim": (2,), "initial_tau": (0.03, 0.1, 0.3)},
+    "vae": {
+        "batch_size": (32, 64),
+        "learning_rate": (1e-3, 2e-3, 3e-3),
+        "hidden": ([128, 128], [128, 128, 128]),
+        "latent_dim": (2,),
+        "initial_tau": (0.03, 0.1, 0.3),
+    },
     "gan": ADVERSARIAL_VECTORS,
     "gan_ns": ADVERSARIAL_VECTORS,
     "wgan": ADVERSARIAL_VECTORS,
     "wgan_gp": ADVERSARIAL_VECTORS | {"penalty": (0.1, 1.0)},
 }
 IMAGES: dict[str, Space] = {
-    "vae": {"hidden": ([128, 128], [256, 128]), "latent_dim": (8, 16), "initial_tau": (0.1, 0.3, 1.0)},
+    "vae": {
+        "batch_size": (64, 128, 256),
+        "learning_rate": (5e-4, 1e-3, 2e-3),
+        "hidden": ([64, 64], [128, 128]),
+        "latent_dim": (8, 16),
+        "initial_tau": (0.1, 0.3),
+    },
     "gan": ADVERSARIAL_IMAGES,
     "gan_ns": ADVERSARIAL_IMAGES,
     "wgan": ADVERSARIAL_IMAGES,
@@ -90,6 +102,8 @@ WORK = 384
 def draw_settings(dataset: str, model: str) -> list[dict[str, Any]]:
     """The trials of a dataset and model: distinct points of its space, the same ones at every call."""
     space = SPACES[model] | (IMAGES if dataset == "digits" else VECTORS)[model]
+    if dataset == "sine_mixture":
+        space |= {"hidden": ([64, 64],), "latent_dim": (1, 2)}
     rng = derive_rng(BASE_SEED, "tune", dataset, model)
     trials: list[dict[str, Any]] = []
     while len(trials) < TRIALS:

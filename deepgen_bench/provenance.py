@@ -51,6 +51,9 @@ def git_state() -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    # installed into an environment that lies in a repository of something else
+    if git("ls-files", "--error-unmatch", __file__) is None:
+        return {"commit": None, "dirty": None}
     status = git("status", "--porcelain")
     return {"commit": git("rev-parse", "HEAD"), "dirty": bool(status) if status is not None else None}
 

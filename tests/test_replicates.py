@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.deep import DeepModel
 from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Linear
 from deepgen_bench.runs import make_model
@@ -84,6 +85,35 @@ def test_a_replicate_s_gradient_is_its_own(small_settings, small_splits, model):
     for name in before:
         assert torch.equal(before[name][1], after[name][1])
     assert any(not torch.equal(before[name][0], after[name][0]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [*((model, {}) for model in DEEP), ("vae", {"decoder": "bernoulli"}), ("vae", {"objective": "iwae", "samples": 3})],
+)
+def test_gradients_round_alike_in_every_place_of_a_block(small_settings, model, settings):
+    spec = DataSpec((1, 1, 1), "image", 17)
+    made = make_model(model, small_settings(model, **RAGGED | settings), spec, "cpu")
+    stacked = made.build(generators(11))
+    x, noise = (torch.rand(11, 33, 1) < 0.5).float(), torch.randn(11, 33 * settings.get("samples", 1), 3) * 3
+
+    def loss_and_gradients(places):
+        made.module = made.build(generators(len(places)))
+        made.module.load_state_dict({name: tensor[places] for name, tensor in stacked.state_dict().items()})
+        made.noise = Draws(places, "cpu")
+        if model == "vae":
+            loss = made.bound(x[places], noise[places])[0].mean(1)
+        else:
+            loss = made.critic_loss(x[places], made.generator(noise[places]))
+            loss = loss + made.generator_loss(made.critic(made.generator(noise[places])))
+        loss.sum().backward()
+        gradients = {name: p.grad for name, p in made.module.named_parameters() if p.grad is not None}
+        return gradients | {"loss": loss.detach()}
+
+    together = loss_and_gradients(list(range(11)))
+    for place in range(11):
+        for name, gradient in loss_and_gradients([place, place]).items():
+            assert torch.equal(gradient[0], together[name][place]), (place, name)
 
 
 def poisoned(model: DeepModel, place: int, step: int) -> DeepModel:
