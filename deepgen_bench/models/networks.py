@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # MKL rounds a product by where in memory its operands begin, and that differs between replicates of odd widths. Asked
-# for strict results it does not. It reads this when it first multiplies; its AVX2 kernels are as fast as its own choice.
+# for strict results it does not. It reads this when it first multiplies; AVX2 kernels are as fast as its own choice.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 
 
