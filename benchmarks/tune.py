@@ -30,9 +30,10 @@ from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.files import write_text
 from deepgen_bench.models import MODELS
-from deepgen_bench.models.base import Fit, Streams, TrainingData
+from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.runs import make_model
 from deepgen_bench.seeds import derive_rng, derive_seed
+from deepgen_bench.training.fit import Fit
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "tuning.csv"
 BASE_SEED = 0
@@ -83,10 +84,10 @@ VECTORS: dict[str, Space] = {
 }
 IMAGES: dict[str, Space] = {
     "vae": {
-        "batch_size": (64, 128, 256),
+        "batch_size": (64, 128),
         "learning_rate": (5e-4, 1e-3, 2e-3),
-        "hidden": ([64, 64], [128, 128]),
-        "latent_dim": (8, 16),
+        "hidden": ([128, 128],),
+        "latent_dim": (8, 16, 32),
         "initial_tau": (0.1, 0.3),
     },
     "gan": ADVERSARIAL_IMAGES,

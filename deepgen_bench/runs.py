@@ -22,7 +22,8 @@ from deepgen_bench.files import (
     write_text,
 )
 from deepgen_bench.models import MODELS
-from deepgen_bench.models.base import Fit, GenerativeModel, State
+from deepgen_bench.models.base import GenerativeModel
+from deepgen_bench.training.fit import Fit, State
 
 RUN = "run.json"
 

@@ -15,8 +15,9 @@ from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context
 from deepgen_bench.metrics.measurement import variant_text
 from deepgen_bench.models import MODELS
-from deepgen_bench.models.base import Fit, Streams, TrainingData
+from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.runs import Run, make_model, write_run
+from deepgen_bench.training.fit import Fit
 
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz"}
 STEPS = 2

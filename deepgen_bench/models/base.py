@@ -2,15 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.seeds import derive_seed
-
-State = dict[str, np.ndarray]
+from deepgen_bench.training.fit import Fit, State
 
 
 @dataclass(frozen=True)
@@ -36,24 +35,6 @@ class TrainingData:
 
     train: np.ndarray
     validation: np.ndarray
-
-
-@dataclass
-class Fit:
-    """What training leaves of one replicate.
-
-    `checkpoints` holds the states "final" and, where the model chooses one on validation data, "best"; `curves` one row
-    for each evaluation during training; a diverged replicate has the reason and no checkpoints.
-    """
-
-    checkpoints: dict[str, State]
-    status: str = "ok"
-    reason: str = ""
-    curves: list[dict[str, float]] = field(default_factory=list)
-    steps: int = 0
-    examples: int = 0
-    parameters: int = 0
-    best_step: int | None = None
 
 
 class GenerativeModel(ABC):

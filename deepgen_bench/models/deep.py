@@ -11,9 +11,10 @@ from torch.optim import Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.models.base import Fit, GenerativeModel, State, Streams, TrainingData
+from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
 from deepgen_bench.training.batches import Batches
+from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import train
 from deepgen_bench.training.streams import Draws
 

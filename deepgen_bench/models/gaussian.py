@@ -7,7 +7,8 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from deepgen_bench.datasets.representation import dequantise, to_levels
 from deepgen_bench.errors import UserError
-from deepgen_bench.models.base import Fit, GenerativeModel, State, Streams, TrainingData
+from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.training.fit import Fit, State
 
 
 class Gaussian(GenerativeModel):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.models.base import Fit, GenerativeModel, State, Streams, TrainingData
+from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.training.fit import Fit, State
 
 
 class Oracle(GenerativeModel):

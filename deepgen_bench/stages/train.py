@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.device import open_device
 from deepgen_bench.files import write_json
-from deepgen_bench.models.base import Fit, Streams, TrainingData
+from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
 from deepgen_bench.runs import Run, current, make_model, write_run
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
+from deepgen_bench.training.fit import Fit
 
 
 def train_block(store: Store, dataset: str, model: str, block: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepgen_bench.models.base import Fit, State
+from deepgen_bench.training.fit import Fit, State
 
 EVALUATIONS = 25
 

@@ -1,0 +1,26 @@
+"""What training leaves of a replicate. Imports no torch."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# a model's parameters by name
+State = dict[str, np.ndarray]
+
+
+@dataclass
+class Fit:
+    """What training leaves of one replicate.
+
+    `checkpoints` holds the states "final" and, where the model chooses one on validation data, "best"; `curves` one row
+    for each evaluation during training; a diverged replicate has the reason and no checkpoints.
+    """
+
+    checkpoints: dict[str, State]
+    status: str = "ok"
+    reason: str = ""
+    curves: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    examples: int = 0
+    parameters: int = 0
+    best_step: int | None = None
