@@ -36,5 +36,9 @@ class Registry:
         return self._targets[name]
 
     def __getitem__(self, name: str) -> Any:
-        module, attribute = self.target(name).split(":")
-        return getattr(import_module(module), attribute)
+        target = self.target(name)
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{self.kind} {name} = {target}: cannot be imported ({error})") from error

@@ -120,30 +120,28 @@ def current(directory: Path, expected: dict[str, Any]) -> str:
     return ""
 
 
-def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
-    """Write a replicate anew; whatever was measured on an older one goes with it."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    digests = {name: write_state(directory / f"{name}.safetensors", state) for name, state in fit.checkpoints.items()}
-    sample_digests = {}
+def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
+    """Write samples by checkpoint and output; SHA-256 by file name."""
+    digests = {}
     for checkpoint, outputs in samples.items():
         for output, array in outputs.items():
             path = directory / sample_file(checkpoint, output)
             write_array(path, array)
-            sample_digests[path.name] = sha256_of(path)
+            digests[path.name] = sha256_of(path)
+    return digests
+
+
+def seal(directory: Path, info: dict[str, Any]) -> None:
+    """Write `run.json`, with a digest of all that can be measured."""
+    content = [info["checkpoints"], info["samples"], info["status"]]
+    write_json(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
+
+
+def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
+    """Write a replicate anew; whatever was measured on an older one goes with it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    states = {name: write_state(directory / f"{name}.safetensors", state) for name, state in fit.checkpoints.items()}
     write_curves(directory / "curves.csv", fit.curves)
-    write_json(
-        directory / RUN,
-        info
-        | {
-            "status": fit.status,
-            "reason": fit.reason,
-            "steps": fit.steps,
-            "examples": fit.examples,
-            "parameters": fit.parameters,
-            "best_step": fit.best_step,
-            "checkpoints": digests,
-            "samples": sample_digests,
-            "digest": sha256_of(canonical_json([digests, sample_digests, fit.status]).encode()),
-        },
-    )
+    result = {key: getattr(fit, key) for key in ("status", "reason", "steps", "examples", "parameters", "best_step")}
+    seal(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})

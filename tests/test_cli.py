@@ -178,9 +178,14 @@ def test_only_what_is_missing_or_stale_is_trained(tmp_path: Path, trained: Store
     said, third = train(seeds=[0, 1, 2])
     assert "seed 0: samples_final.npy is gone" in said
     assert {seed for seed in third if third[seed] != second[seed]} == {0}
-    said, fourth = train(seeds=[0, 1, 2], samples=100)
-    assert said.count("requested changed") == 3
-    assert all(fourth[seed] != third[seed] for seed in fourth)
+    # more samples are drawn from the trained states and begin with the old ones; fewer are there already
+    directory = store.run_dir("gaussian_ring", "gaussian", 0)
+    weights, few = (directory / "final.safetensors").stat().st_mtime_ns, np.load(directory / "samples_final.npy")
+    said, fourth = train(seeds=[0, 1, 2], samples=3 * len(few))
+    assert said == "" and (directory / "final.safetensors").stat().st_mtime_ns == weights
+    many = np.load(directory / "samples_final.npy")
+    assert len(many) == 3 * len(few) and (many[: len(few)] == few).all()
+    assert train(seeds=[0, 1, 2]) == ("", fourth)
 
 
 # sample

@@ -126,6 +126,9 @@ def test_a_seed_gives_the_same_samples_and_another_gives_others(case):
     assert equal(first, case.samples(model, 20, 1))
     other = case.samples(model, 20, 2)
     assert all(not np.array_equal(first[output], other[output]) for output in first)
+    # more samples begin with the same ones, so that experiments that want fewer find theirs in the store
+    more = case.samples(model, 1003, 1)
+    assert all(np.allclose(more[output][:20], first[output], rtol=1e-12, atol=0) for output in first)
 
 
 def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):

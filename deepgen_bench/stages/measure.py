@@ -112,7 +112,7 @@ def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, n
     settings = todo.store.experiment.model_settings(todo.model, todo.dataset)
     for checkpoint in run.checkpoints:
         for output in settings.outputs(todo.prepared.spec.support):
-            yield checkpoint, output, test, run.samples(checkpoint, output)
+            yield checkpoint, output, test, run.samples(checkpoint, output)[: todo.store.experiment.samples]
 
 
 def diverged_rows(todo: Block, like: Measurement) -> list[Row]:

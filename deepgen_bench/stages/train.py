@@ -3,78 +3,111 @@
 import sys
 import time
 from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.device import open_device
 from deepgen_bench.files import write_json
-from deepgen_bench.models.base import Streams, TrainingData
+from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
-from deepgen_bench.runs import Run, current, make_model, write_run
+from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
-from deepgen_bench.training.fit import Fit
+from deepgen_bench.training.fit import State
 
 
 def train_block(store: Store, dataset: str, model: str, block: int) -> None:
-    """Train the replicates of the block that are not in the store yet, then write the block's manifest."""
-    prepared = Prepared(store.data_dir(dataset))
-    expected = {"data_digest": prepared.digest, "code": store.model_code(model), "requested": store.experiment.samples}
+    """Train the replicates of the block that are not in the store yet, then write the block's manifest.
+
+    A replicate that an experiment with fewer `samples` has left there is sampled again, not trained again.
+    """
+    job = Job(store, dataset, model)
     seeds = store.blocks()[block]
-    missing = []
-    for seed in seeds:
-        why = current(store.run_dir(dataset, model, seed), expected)
+    reasons = {seed: current(store.run_dir(dataset, model, seed), job.expected) for seed in seeds}
+    for seed, why in reasons.items():
         if why:
             print(f"{dataset}/{model} seed {seed}: {why}", file=sys.stderr)
-            missing.append(seed)
-    if missing:
-        train_missing(store, dataset, model, missing, prepared, expected)
-    runs = {seed: Run(store.run_dir(dataset, model, seed)).info for seed in seeds}
+    job.train([seed for seed in seeds if reasons[seed]])
+    runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in seeds}
+    for run in runs.values():
+        if run.info["n_samples"] < store.experiment.samples:
+            job.sample_again(run)
     manifest = [
-        {"seed": seed, "run": store.run_id(dataset, model, seed), "status": info["status"], "digest": info["digest"]}
-        for seed, info in runs.items()
+        {
+            "seed": seed,
+            "run": store.run_id(dataset, model, seed),
+            "status": run.info["status"],
+            "digest": run.info["digest"],
+        }
+        for seed, run in runs.items()
     ]
     write_json(store.manifest(dataset, model, block), manifest)
 
 
-def train_missing(
-    store: Store, dataset: str, model: str, seeds: list[int], prepared: Prepared, expected: dict[str, object]
-) -> None:
-    experiment = store.experiment
-    spec, settings = experiment.model_spec(model), experiment.model_settings(model, dataset)
-    # the classical models need no torch, so they open no device
-    device = open_device(experiment.device) if spec.family in ("latent", "implicit") else "cpu"
-    name = experiment.models[model].model or model
-    data = TrainingData(prepared.split("train"), prepared.split("validation"))
-    streams = Streams(experiment.base_seed, dataset, model)
-    started = time.perf_counter()
-    with Progress(f"{dataset}/{model} seeds {seeds}") as progress:
-        trained = make_model(name, settings, prepared.spec, device)
-        fits = trained.fit(data, seeds, streams, experiment.datasets[dataset].budget, progress)
-    seconds = time.perf_counter() - started
+class Job:
+    """What training and sampling replicates of one (dataset, model) pair share."""
 
-    def draw(fit: Fit, seed: int) -> dict[str, dict]:
-        if spec.family == "oracle":
+    def __init__(self, store: Store, dataset: str, model: str):
+        self.store, self.dataset, self.model = store, dataset, model
+        experiment = self.experiment = store.experiment
+        self.prepared = Prepared(store.data_dir(dataset))
+        self.family = experiment.model_spec(model).family
+        self.streams = Streams(experiment.base_seed, dataset, model)
+        self.expected = {"data_digest": self.prepared.digest, "code": store.model_code(model)}
+
+    @cached_property
+    def device(self) -> str:
+        # opened once, for it takes a GPU; the classical models need no torch, so they open none
+        return open_device(self.experiment.device) if self.family in ("latent", "implicit") else "cpu"
+
+    def make(self) -> GenerativeModel:
+        name = self.experiment.models[self.model].model or self.model
+        settings = self.experiment.model_settings(self.model, self.dataset)
+        return make_model(name, settings, self.prepared.spec, self.device)
+
+    def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:
+        """Samples by checkpoint and output; more samples begin with the same ones as fewer."""
+        if self.family == "oracle":
             return {}
         drawn = {}
-        for checkpoint, state in fit.checkpoints.items():
-            replicate = make_model(name, settings, prepared.spec, device)
+        for checkpoint, state in states.items():
+            replicate = self.make()
             replicate.load(state)
-            drawn[checkpoint] = replicate.sample(experiment.samples, streams.seed("sample", seed))
+            drawn[checkpoint] = replicate.sample(self.experiment.samples, self.streams.seed("sample", seed))
         return drawn
 
-    for seed, fit in zip(seeds, fits, strict=True):
-        info = expected | {
-            "identity": store.run_identity(dataset, model),
-            "spec": prepared.spec.to_json(),
-            "seed": seed,
-            "block": seeds,
+    def train(self, seeds: list[int]) -> None:
+        """Train these replicates together and write each one's folder."""
+        if not seeds:
+            return
+        data = TrainingData(self.prepared.split("train"), self.prepared.split("validation"))
+        budget = self.experiment.datasets[self.dataset].budget
+        started = time.perf_counter()
+        with Progress(f"{self.dataset}/{self.model} seeds {seeds}") as progress:
+            fits = self.make().fit(data, seeds, self.streams, budget, progress)
+        common = self.expected | {
+            "identity": self.store.run_identity(self.dataset, self.model),
+            "spec": self.prepared.spec.to_json(),
+            "n_samples": self.experiment.samples,
             # replicates of a block are trained together: time and memory are the block's
-            "block_seconds": round(seconds, 3),
-            "block_peak_memory_mb": peak_memory_mb(device),
-            "platform": platform_key(device),
+            "block": seeds,
+            "block_seconds": round(time.perf_counter() - started, 3),
+            "block_peak_memory_mb": peak_memory_mb(self.device),
+            "platform": platform_key(self.device),
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_run(store.run_dir(dataset, model, seed), fit, draw(fit, seed), info)
-        if fit.status != "ok":
-            print(f"{dataset}/{model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
+        for seed, fit in zip(seeds, fits, strict=True):
+            directory = self.store.run_dir(self.dataset, self.model, seed)
+            write_run(directory, fit, self.draw(fit.checkpoints, seed), common | {"seed": seed})
+            if fit.status != "ok":
+                print(f"{self.dataset}/{self.model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
+
+    def sample_again(self, run: Run) -> None:
+        """Give a trained replicate as many samples as this experiment wants."""
+        states = {checkpoint: run.state(checkpoint) for checkpoint in run.checkpoints}
+        samples = write_samples(run.directory, self.draw(states, run.info["seed"]))
+        seal(run.directory, run.info | {"n_samples": self.experiment.samples, "samples": samples})
+        run.info = Run(run.directory).info
