@@ -84,11 +84,11 @@ VECTORS: dict[str, Space] = {
 }
 IMAGES: dict[str, Space] = {
     "vae": {
+        "decoder": ("bernoulli",),
         "batch_size": (64, 128),
         "learning_rate": (5e-4, 1e-3, 2e-3),
-        "hidden": ([128, 128],),
-        "latent_dim": (8, 16, 32),
-        "initial_tau": (0.1, 0.3),
+        "hidden": ([128, 128], [256, 256]),
+        "latent_dim": (8, 16),
     },
     "gan": ADVERSARIAL_IMAGES,
     "gan_ns": ADVERSARIAL_IMAGES,
