@@ -96,6 +96,9 @@ IMAGES: dict[str, Space] = {
     "wgan_gp": ADVERSARIAL_IMAGES | {"penalty": (1.0, 10.0)},
 }
 
+ONE_DIMENSION: Space = {"hidden": ([64, 64],), "latent_dim": (1, 2)}
+ONE_DIMENSION_PENALTY: Space = {"batch_size": (128,), "penalty": (0.01, 0.1)}
+
 # width × critic steps beyond which five replicates take too long for the default experiment
 WORK = 384
 
@@ -104,7 +107,7 @@ def draw_settings(dataset: str, model: str) -> list[dict[str, Any]]:
     """The trials of a dataset and model: distinct points of its space, the same ones at every call."""
     space = SPACES[model] | (IMAGES if dataset == "digits" else VECTORS)[model]
     if dataset == "sine_mixture":
-        space |= {"hidden": ([64, 64],), "latent_dim": (1, 2)}
+        space |= ONE_DIMENSION | (ONE_DIMENSION_PENALTY if model == "wgan_gp" else {})
     rng = derive_rng(BASE_SEED, "tune", dataset, model)
     trials: list[dict[str, Any]] = []
     while len(trials) < TRIALS:
