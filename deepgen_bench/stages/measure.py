@@ -147,7 +147,8 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
             def measure(run: Run = run) -> list[Row]:
                 found = []
                 for checkpoint in run.checkpoints:
-                    generative = run.model(checkpoint, device)
+                    # loading a network that has no density would import torch for nothing
+                    generative = run.model(checkpoint, device) if todo.family in ("tractable", "latent") else None
                     measured = model_likelihood.measure(generative, todo.family, held_out, settings.k, density)
                     for name, values in measured.vectors.items():
                         write_array(run.directory / "measurements" / f"{name}_{checkpoint}.npy", values)
