@@ -112,6 +112,18 @@ def test_precision_and_recall_by_definition(k: int) -> None:
     assert precision_recall(real, generated, k) == expected
 
 
+def test_precision_and_recall_agree_with_torch_fidelity() -> None:
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+    rng = np.random.default_rng(4)
+    real, generated = rng.standard_normal((1200, 16)), 0.9 * rng.standard_normal((1100, 16)) + 0.1
+    tensors = torch.from_numpy(generated), torch.from_numpy(real)
+    result = prc_features_to_metric(*tensors, prc_neighborhood=3, save_cpu_ram=True, verbose=False)
+    # it averages in float32
+    expected = result[KEY_METRIC_PRECISION], result[KEY_METRIC_RECALL]
+    assert precision_recall(real, generated) == pytest.approx(expected, abs=1e-6)
+
+
 def test_metrics_ignore_the_order_of_examples() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 200, 3))

@@ -1,6 +1,6 @@
 """Distances between feature distributions: Fréchet distance, inception score, kernel distance, precision and recall."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -67,23 +67,27 @@ def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tup
     A manifold is the union of balls around each example that reach to its k-th neighbour (Kynkäänniemi et al. 2019,
     eq. 1-3). Needs more than k examples of each; depends on n and m, so compare equal numbers only.
     """
-    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
-
     _check_positive(k=k)
     real, generated = as_pair(real, generated, at_least=k + 1)
-    # the library takes distances from the Gram matrix, which loses digits far from the origin
+    # distances from products lose digits far from the origin
     centre = np.concatenate([real, generated]).mean(axis=0)
-    result = prc_features_to_metric(
-        _tensor(generated - centre),
-        _tensor(real - centre),
-        prc_neighborhood=k,
-        prc_batch_size=2000,
-        save_cpu_ram=True,
-        verbose=False,
-    )
-    # it averages in float32: back to the share that was meant
-    n, m = len(real), len(generated)
-    return round(result[KEY_METRIC_PRECISION] * m) / m, round(result[KEY_METRIC_RECALL] * n) / n
+    real, generated = real - centre, generated - centre
+    return _covered(generated, real, k), _covered(real, generated, k)
+
+
+def _covered(points: np.ndarray, manifold: np.ndarray, k: int) -> float:
+    """Share of `points` within the distance from an example of `manifold` to its k-th neighbour."""
+    # the nearest of all is the example itself
+    radii = np.concatenate([np.partition(block, k, axis=1)[:, k] for block in _squared_distances(manifold, manifold)])
+    return float(np.concatenate([(b <= radii).any(axis=1) for b in _squared_distances(points, manifold)]).mean())
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
+    """Squared distances (rows, m) of x (n, d) to y (m, d), a block of rows of x at a time."""
+    norms = np.einsum("ij,ij->i", y, y)
+    for start in range(0, len(x), 1000):
+        block = x[start : start + 1000]
+        yield np.einsum("ij,ij->i", block, block)[:, None] - 2 * block @ y.T + norms
 
 
 def _tensor(array: np.ndarray) -> Any:
