@@ -57,7 +57,7 @@ def position(metric: str) -> int:
 
 def mean_and_sd(mean: float, sd: float) -> str:
     """`mean ± sd`, the sd to two significant digits and the mean to the same decimals; four digits without an sd."""
-    if sd < 1e-12 * abs(mean):  # equal numbers, summed in floating point
+    if sd < 1e-15 * abs(mean):  # equal numbers, averaged in floating point
         sd = 0.0
     if not (isfinite(mean) and isfinite(sd)) or sd == 0:
         alone = f"{mean:.4g}" if abs(mean) < 1e4 else f"{mean:.0f}"
