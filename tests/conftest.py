@@ -1,5 +1,7 @@
 """What several test files share: jobs' own thread settings, two small datasets, and training on them."""
 
+from itertools import count
+
 from deepgen_bench.device import set_threads
 
 set_threads()  # before anything imports numpy
@@ -63,3 +65,18 @@ def train_small(small_settings, small_splits, fit):
         return fit(make_model(model, small_settings(model, **settings), splits.spec, "cpu"), splits, seeds, steps)
 
     return train
+
+
+@pytest.fixture
+def frame(tmp_path):
+    """Rows as they are after a round trip through a file."""
+    from deepgen_bench.results import read_rows, write_rows
+
+    numbers = count()
+
+    def build(rows):
+        path = tmp_path / f"rows_{next(numbers)}.csv"
+        write_rows(path, rows)
+        return read_rows(path)
+
+    return build
