@@ -26,6 +26,7 @@ COLUMNS = {
     "variant": "str",
     "value": "float64",
     "std_error": "float64",
+    "mc_error": "float64",
     "bound": "str",
     "unit": "str",
     "direction": "str",
@@ -51,7 +52,7 @@ KEY = [
     *("experiment", "dataset", "model", "seed", "metric", "variant"),
     *("n_real", "n_generated", "reference_split", "checkpoint"),
 ]
-STATEMENT = ["value", "std_error", "bound", "unit", "direction", "status"]
+STATEMENT = ["value", "std_error", "mc_error", "bound", "unit", "direction", "status"]
 
 
 def parse_variant(text: str) -> dict[str, str]:
@@ -180,7 +181,7 @@ def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
     yield "seed", table["seed"].fillna(-1) < 0, "a whole number from 0"
     for name in ("n_real", "n_generated"):
         yield name, table[name].fillna(1) < 1, "a whole number from 1, or empty"
-    for name in ("std_error", "seconds"):
+    for name in ("std_error", "mc_error", "seconds"):
         yield name, table[name] < 0, "a number from 0, or empty"
     yield "value", table["value"].isna() & (table["status"] == "ok"), "a number where status is ok"
     yield "variant", ~table["variant"].map(_is_variant).astype(bool), "key=value;… with sorted keys, or empty"

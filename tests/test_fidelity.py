@@ -170,7 +170,7 @@ def test_family_on_images(images: np.ndarray) -> None:
     family = METRICS["fidelity"](FidelitySettings(extractors=("data", "classifier", "inception"), n=40))
     assert isinstance(family, Fidelity)
     extractor = Projection()
-    context = Context(DataSpec((1, 3, 3), "image", 17, 3), 0, "digits", {"classifier": extractor})
+    context = Context(DataSpec((1, 3, 3), "image", 17, 3), 0, "digits", np.zeros((0, 1, 3, 3)), {"classifier": extractor})
     rows = family.measure(images, images[::-1], context)
     assert [(row.variant["extractor"], row.metric, row.direction) for row in rows] == [
         ("data", "frechet_distance", "none"),
@@ -196,7 +196,7 @@ def test_family_on_images(images: np.ndarray) -> None:
 
 
 def test_family_on_small_samples_says_what_does_not_apply(images: np.ndarray) -> None:
-    context = Context(DataSpec((1, 3, 3), "image", 17, 3), 0, "digits", {"classifier": Projection()})
+    context = Context(DataSpec((1, 3, 3), "image", 17, 3), 0, "digits", np.zeros((0, 1, 3, 3)), {"classifier": Projection()})
     rows = {
         row.metric: row
         for row in Fidelity(FidelitySettings(extractors=("classifier",))).measure(images[:3], images, context)
@@ -208,7 +208,7 @@ def test_family_on_small_samples_says_what_does_not_apply(images: np.ndarray) ->
 
 
 def test_family_on_vectors_and_wrong_shapes() -> None:
-    context = Context(DataSpec((2,), "continuous"), 0, "ring")
+    context = Context(DataSpec((2,), "continuous"), 0, "ring", np.zeros((0, 2)))
     x, y = np.random.default_rng(0).standard_normal((2, 50, 2))
     family = Fidelity(FidelitySettings())
     assert [row.metric for row in family.measure(x, y, context)] == [

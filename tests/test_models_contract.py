@@ -205,7 +205,7 @@ def test_a_metric_family_measures(name, dataset, small_splits):
     splits = small_splits(dataset)
     family = METRICS[name](METRICS[name].Settings(**({"extractors": ("data",)} if name == "fidelity" else {})))
     real, generated = splits.test[:50], splits.validation[:40]
-    context = Context(splits.spec, 0, dataset)
+    context = Context(splits.spec, 0, dataset, splits.train)
     found = family.measure(real, generated, context)
     assert found
     for m in found:

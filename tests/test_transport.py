@@ -136,7 +136,7 @@ def test_sliced_distance_agrees_with_pot(rng: np.random.Generator) -> None:
 def test_family_on_images_and_vectors(rng: np.random.Generator) -> None:
     family = METRICS["transport"](TransportSettings(n=100))
     assert isinstance(family, TransportDistances)
-    image_context = Context(DataSpec((1, 4, 4), "image", levels=17), base_seed=1, dataset="digits")
+    image_context = Context(DataSpec((1, 4, 4), "image", levels=17), base_seed=1, dataset="digits", train=np.zeros((0, 1, 4, 4)))
     real = rng.integers(0, 9, (150, 1, 4, 4)).astype(np.uint8)
     rows = {row.metric: row for row in family.measure(real, real + np.uint8(8), image_context)}
     assert {name: (row.direction, row.n_real, row.n_generated) for name, row in rows.items()} == {
@@ -149,7 +149,7 @@ def test_family_on_images_and_vectors(rng: np.random.Generator) -> None:
     again = {row.metric: row.value for row in family.measure(real, real + np.uint8(8), image_context)}
     assert again == {name: row.value for name, row in rows.items()}
 
-    context = Context(DataSpec((2,), "continuous"), base_seed=1, dataset="ring")
+    context = Context(DataSpec((2,), "continuous"), base_seed=1, dataset="ring", train=np.zeros((0, 2)))
     vectors = rng.standard_normal((80, 2))
     rows = {row.metric: row for row in family.measure(vectors, vectors[:60] + 1, context)}
     assert rows["w2"].direction == "min" and rows["w2"].n_real == rows["w2"].n_generated == 60
@@ -158,7 +158,7 @@ def test_family_on_images_and_vectors(rng: np.random.Generator) -> None:
 
 def test_family_says_when_it_did_not_converge(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deepgen_bench.metrics.transport.wasserstein.__defaults__", (10,))
-    context = Context(DataSpec((2,), "continuous"), base_seed=1, dataset="ring")
+    context = Context(DataSpec((2,), "continuous"), base_seed=1, dataset="ring", train=np.zeros((0, 2)))
     x, y = rng.standard_normal((2, 300, 2))
     w1, w2, sliced = TransportDistances(TransportSettings()).measure(x, y, context)
     assert w1.status == w2.status == "not_converged" and w1.value is None and "limit 10" in w2.reason

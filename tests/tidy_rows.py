@@ -7,7 +7,7 @@ INCEPTION = "digest=6726825d0af5;extractor=inception"
 def row(**cells):
     return {
         **{"experiment": "demo", "dataset": "digits", "model": "gan", "seed": 0, "metric": "w2", "variant": "p=2"},
-        **{"value": 1.0, "std_error": None, "bound": "estimate", "unit": "", "direction": "min"},
+        **{"value": 1.0, "std_error": None, "mc_error": None, "bound": "estimate", "unit": "", "direction": "min"},
         **{"n_real": 360, "n_generated": 360, "reference_split": "test", "checkpoint": "final", "status": "ok"},
         **{"reason": "", "seconds": 0.5, "device": "cpu", "run_id": "settings/seed_0", "protocol_version": "1"},
         **cells,

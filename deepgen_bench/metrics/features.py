@@ -33,13 +33,27 @@ class Extractor(Protocol):
 
 
 @dataclass(frozen=True)
+class Modes:
+    """The known modes of a synthetic density: `means` (m, d), each with standard deviation `sd` in every direction."""
+
+    means: np.ndarray
+    sd: float
+
+
+@dataclass(frozen=True)
 class Context:
-    """What a family needs besides the two samples: the data's `spec`, the seed's axes and the extractors at hand."""
+    """What a family needs besides the two samples: the data's `spec`, the seed's axes and the extractors at hand.
+
+    `train` is the training split as stored: what is fixed before any test (a projection, a kernel width) is taken from
+    it, and copies of it are looked for. `modes` is None where the density is unknown or has no separate modes.
+    """
 
     spec: DataSpec
     base_seed: int
     dataset: str
+    train: np.ndarray
     extractors: dict[str, Extractor] = field(default_factory=dict)
+    modes: Modes | None = None
 
 
 def as_vectors(array: np.ndarray, spec: DataSpec) -> np.ndarray:

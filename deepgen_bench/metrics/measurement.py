@@ -13,14 +13,15 @@ class Measurement:
     """What a metric returns.
 
     `variant` holds everything that makes two numbers incomparable when it differs (extractor and its digest, K, p,
-    representation, …); `std_error` is the sampling error of this one measurement, None where it is not estimated;
-    `direction` "none" means that the number is shown but models are not ranked by it.
+    representation, …); `std_error` is the sampling error of this one measurement, None where it is not estimated, and
+    `mc_error` the part that more draws by the estimator itself would remove, None where it draws nothing; `direction` "none" means that the number is shown but models are not ranked by it.
     """
 
     metric: str
     value: float | None
     variant: dict[str, str | int | float] = field(default_factory=dict)
     std_error: float | None = None
+    mc_error: float | None = None
     bound: Bound = "estimate"
     unit: str = ""
     direction: Direction = "none"

@@ -12,11 +12,12 @@ import numpy as np
 
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
 from deepgen_bench.files import read_json, write_array, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Context, Extractor
+from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.measurement import Measurement, variant_text
 from deepgen_bench.models.oracle import oracle_pair
 from deepgen_bench.results import write_rows
@@ -68,7 +69,14 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     # feature networks alone need a device, and those only for images
     device = open_device(store.experiment.device) if todo.prepared.spec.levels else "cpu"
     extractors = load_extractors(store, dataset, device)
-    context = Context(todo.prepared.spec, store.experiment.base_seed, dataset, extractors)
+    context = Context(
+        todo.prepared.spec,
+        store.experiment.base_seed,
+        dataset,
+        todo.prepared.split("train"),
+        extractors,
+        Modes(todo.made.modes, todo.made.sd) if isinstance(todo.made, GaussianMixture) else None,
+    )
     test = todo.prepared.split("test")
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} sample metrics") as progress:
