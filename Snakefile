@@ -18,9 +18,11 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/calibrate.smk"
 
 
 rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.calibration.output if PLAN.experiment.calibration else [],

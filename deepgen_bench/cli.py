@@ -111,6 +111,27 @@ def aggregate(experiment: ExperimentFile, results: Results = RESULTS) -> None:
 
 
 @app.command(rich_help_panel=STAGE)
+def calibrate(
+    experiment: ExperimentFile,
+    check: Annotated[str | None, typer.Option(help="label of a check; without it, the table of all is written")] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Hold an estimator against a known truth, as the experiment says."""
+    store = open_store(experiment, results)
+    valid = store.experiment.calibration
+    if check is None:
+        from deepgen_bench.report.calibration import write_calibration
+
+        print(write_calibration([store.calibration(name) for name in valid], store.home / "tables"))
+        return
+    if check not in valid:
+        raise UserError(f"--check: {check!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
+    from deepgen_bench.stages.calibrate import calibrate as run
+
+    run(store, check)
+
+
+@app.command(rich_help_panel=STAGE)
 def tables(
     folder: Folders,
     checkpoint: Checkpoint = "final",
@@ -119,12 +140,13 @@ def tables(
     ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
+    from deepgen_bench.report.paired import load_paired
     from deepgen_bench.report.tables import write_tables
     from deepgen_bench.results import load_results
 
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
-    write_tables(load_results(*folder), output or default, checkpoint)
+    write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder))
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -133,10 +155,12 @@ def show(
     checkpoint: Checkpoint = "final",
 ) -> None:
     """Print comparison tables."""
+    from deepgen_bench.report.paired import load_paired
     from deepgen_bench.report.tables import show as render
     from deepgen_bench.results import load_results
 
-    print(render(load_results(*folder), checkpoint, width=shutil.get_terminal_size((120, 24)).columns))
+    width = shutil.get_terminal_size((120, 24)).columns
+    print(render(load_results(*folder), checkpoint, load_paired(*folder), width))
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -166,13 +190,12 @@ def score(
         Path | None, typer.Option(help="the extractor's weights, where they are not to be downloaded")
     ] = None,
     n: Annotated[int | None, typer.Option(help="use the first n of both")] = None,
-    seed: Annotated[int, typer.Option(help="of subsets and shuffles")] = 0,
     output: Annotated[Path | None, typer.Option(help="also write a CSV file")] = None,
 ) -> None:
     """Score samples of your own; needs no experiment."""
     from deepgen_bench.stages.score import score_files
 
-    print(score_files(real, generated, extractor, weights, n, seed, output))
+    print(score_files(real, generated, extractor, weights, n, output))
 
 
 @app.command(rich_help_panel=PEOPLE)

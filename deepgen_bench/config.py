@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from deepgen_bench.calibration import CHECKS
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
@@ -45,16 +46,30 @@ class ModelEntry(Settings):
 
 
 class LikelihoodSettings(Settings):
-    """`k`: numbers of importance samples, each dividing the next; `n`: test examples."""
+    """`k`: numbers of importance samples, each dividing the next; `n`: test examples, and as many training examples."""
 
     k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)
     n: Annotated[int, Field(ge=2)] = 10_000
 
 
+class CalibrationEntry(Settings):
+    """One check of an estimator against a known truth: a registered name (the label itself if absent) and settings.
+
+    `tolerance` is the largest deviation that is right, `expect` what must come of it: negative controls and statistics
+    with a known bias must fail.
+    """
+
+    check: str | None = None
+    tolerance: Annotated[float, Field(ge=0)]
+    expect: Literal["pass", "fail"] = "pass"
+    settings: dict[str, Any] = {}
+
+
 class Experiment(Settings):
     """A whole experiment file.
 
-    So many `samples` are drawn from every replicate; `metrics` maps families of sample metrics to their settings.
+    So many `samples` are drawn from every replicate; `metrics` maps families of sample metrics to their settings,
+    `calibration` names checks of the estimators.
     """
 
     name: Label
@@ -65,8 +80,11 @@ class Experiment(Settings):
     samples: Annotated[int, Field(ge=2)] = 10_000
     datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
     models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]
-    metrics: dict[str, dict[str, Any]] = {"fidelity": {}, "transport": {}}
+    metrics: dict[str, dict[str, Any]] = {
+        family: {} for family in ("fidelity", "transport", "two_sample", "modes", "memorisation")
+    }
     likelihood: LikelihoodSettings | None = LikelihoodSettings()
+    calibration: dict[Label, CalibrationEntry] = {}
 
     def dataset(self, label: str) -> Any:
         """The dataset object that the label stands for."""
@@ -91,12 +109,22 @@ class Experiment(Settings):
         special = self.datasets[dataset].metrics.get(family, {})
         return validated(cls, {**self.metrics[family], **special}, f"datasets.{dataset}.metrics.{family}")
 
+    def check(self, label: str) -> Any:
+        """The class of a check of the calibration."""
+        return named(f"calibration.{label}.check", lambda: CHECKS[self.calibration[label].check or label])
+
+    def check_settings(self, label: str) -> Any:
+        return validated(self.check(label).Settings, self.calibration[label].settings, f"calibration.{label}.settings")
+
     def uses_extractor(self, dataset: str, extractor: str) -> bool:
         """Whether the sample metrics on this dataset need a feature network."""
-        if "fidelity" not in self.metrics:
-            return False
         made = self.dataset(dataset)
-        return extractor in self.metric_settings("fidelity", dataset).extractors_for(made.support, made.has_labels)
+        families = [self.metric_settings(family, dataset) for family in self.metrics]
+        return any(
+            extractor in settings.extractors_for(made.support, made.has_labels)
+            for settings in families
+            if hasattr(settings, "extractors_for")
+        )
 
 
 def named(key: str, get: Any) -> Any:
@@ -220,4 +248,22 @@ def check(data: dict[str, Any]) -> Experiment:
                     f"metrics.{family} on datasets.{label}",
                     lambda m=metric, d=dataset: m.check(d.support, d.has_labels),
                 )
+    for label in experiment.calibration:
+        check_calibration(experiment, label)
     return experiment
+
+
+def check_calibration(experiment: Experiment, label: str) -> None:
+    settings = experiment.check_settings(label)
+    if not experiment.check(label).needs_runs:
+        return
+    if experiment.likelihood is None:
+        raise UserError(f"calibration.{label}: it needs likelihoods, and likelihood is null")
+    for key, name, valid in (
+        ("dataset", settings.dataset, experiment.datasets),
+        ("model", settings.model, experiment.models),
+        ("seed", settings.seed, experiment.seeds),
+    ):
+        if name not in valid:
+            found = f"{name}: not in this experiment; valid: {', '.join(map(str, valid))}"
+            raise UserError(f"calibration.{label}.settings.{key}: {found}")

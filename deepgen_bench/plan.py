@@ -64,6 +64,25 @@ class Plan:
         settings = self.experiment.likelihood.identity()
         return canonical_json({"settings": settings, "code": code, "protocol": PROTOCOL_VERSION})
 
+    def calibration(self, check: str) -> str:
+        entry = self.experiment.calibration[check].model_dump(mode="json")
+        code = code_identity(self.experiment.check(check).__module__)
+        return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
+
+    def calibration_inputs(self, check: str) -> list[Path]:
+        """The likelihoods of the run that a check looks at."""
+        if not self.experiment.check(check).needs_runs:
+            return []
+        settings = self.experiment.check_settings(check)
+        block = settings.seed // self.experiment.seeds_per_job
+        return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
+
+    def aggregate(self) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.report.summary")})
+
+    def calibration_table(self) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.report.calibration")})
+
     def tables(self) -> str:
         return canonical_json({"code": code_identity("deepgen_bench.report.tables")})
 

@@ -105,7 +105,7 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
     """
     if not paths:
         raise UserError("load_results: no path given; valid: results folders, experiment folders or CSV files")
-    files = [file for path in paths for file in _metric_files(Path(path))]
+    files = [file for path in paths for file in metric_files(Path(path))]
     return merge([(str(file), read_rows(file)) for file in files])
 
 
@@ -137,7 +137,7 @@ def merge(tables: Sequence[tuple[str, pd.DataFrame]], repeats: bool = True) -> p
     return rows[~rows.duplicated(KEY)].reset_index(drop=True)
 
 
-def _metric_files(path: Path) -> list[Path]:
+def metric_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = [path / "metrics.csv"] if (path / "metrics.csv").is_file() else sorted(path.glob("*/metrics.csv"))

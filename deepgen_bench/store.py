@@ -86,6 +86,9 @@ class Store:
     def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
         return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"
 
+    def calibration(self, check: str) -> Path:
+        return self.home / "calibration" / f"{check}.json"
+
     def all_measurements(self) -> list[Path]:
         """The measurement files of every (dataset, model, block), in the experiment's order."""
         kinds = [

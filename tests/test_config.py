@@ -26,7 +26,7 @@ models: {vae: {}, gan: {}}
 # what replaces keys of BASE, and what the message must begin with after the file's name
 BAD = {
     # unknown keys, at every level
-    "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, datasets, device, likelihood, metrics, models, name"),
+    "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, calibration, datasets, device, likelihood,"),
     "dataset entry": (
         "datasets: {digits: {bugdet: 3}}",
         "datasets.digits.bugdet: unknown key; valid: budget, dataset, metrics, models, settings",
@@ -55,7 +55,10 @@ BAD = {
     "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: gan, gan_ns, gaussian,"),
     "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: gan,"),
     "dataset": ("datasets: {ring: {budget: 3}}", "datasets.ring.dataset: unknown dataset 'ring'; valid: cifar10,"),
-    "metric": ("metrics: {fid: {}}", "metrics.fid: unknown metric 'fid'; valid: fidelity, transport"),
+    "metric": (
+        "metrics: {fid: {}}",
+        "metrics.fid: unknown metric 'fid'; valid: fidelity, memorisation, modes, transport, ",
+    ),
     "device": ("device: tpu", "device: input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
     "override of an absent model": (
         "datasets: {digits: {budget: 3, models: {wgan: {}}}}",

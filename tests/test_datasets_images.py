@@ -91,14 +91,19 @@ def test_mnist_layout_is_read_and_split(raw):
         index = numbers(getattr(splits, split))
         np.testing.assert_array_equal(getattr(splits, split)[:, 0], images[index])
         np.testing.assert_array_equal(splits.labels[split], labels[index])
-    np.testing.assert_array_equal(splits.test[:, 0], tiny_pair(50, 1)[0])
+    held_out, held_out_labels = tiny_pair(50, 1)
+    order = numbers(splits.test)
+    assert sorted(order) == list(range(50)) and list(order) != sorted(order)
+    np.testing.assert_array_equal(splits.test[:, 0], held_out[order])
+    np.testing.assert_array_equal(splits.labels["test"], held_out_labels[order])
 
 
 def test_splits_are_fixed_by_the_base_seed(raw):
     one, same, other = (tiny(raw).splits(seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(numbers(one.validation), numbers(same.validation))
     assert set(numbers(one.validation)) != set(numbers(other.validation))
-    np.testing.assert_array_equal(one.test, other.test)
+    np.testing.assert_array_equal(one.test, same.test)
+    assert sorted(numbers(one.test)) == sorted(numbers(other.test))
 
 
 def test_validation_must_leave_something_to_train_on(raw):
@@ -239,8 +244,8 @@ def test_cifar10_layout_is_read_and_split(batches):
     splits = batches.splits(0)
     assert splits.train.shape == (250, 3, 32, 32) and splits.validation.shape == (50, 3, 32, 32)
     test = pickle.loads((batches.directory / "test_batch").read_bytes())
-    np.testing.assert_array_equal(splits.test.reshape(60, -1), test["data"])  # rows are red, green, blue planes
-    np.testing.assert_array_equal(splits.labels["test"], test["labels"])
+    given = dict(zip(map(bytes, test["data"]), test["labels"], strict=True))  # rows are red, green, blue planes
+    assert [given.pop(bytes(image)) for image in splits.test.reshape(60, -1)] == splits.labels["test"].tolist()
     assert np.bincount(splits.labels["validation"]).tolist() == [5] * 10
 
 

@@ -10,7 +10,9 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.metrics.likelihood import (
     active_units,
     bernoulli_log_prob,
+    effective_sample_size,
     gaussian_log_prob,
+    iw_elbo_curve,
     kl_diagonal_gaussian,
     log_mean_exp,
     nested_iw_elbo,
@@ -44,6 +46,36 @@ def test_nested_bounds_rise_for_every_example(seed: int, spread: float, offset: 
 def test_invalid_ks(ks: list[int]) -> None:
     with pytest.raises(UserError, match="divisors of K_max = 12"):
         nested_iw_elbo(np.zeros((3, 12)), ks)
+
+
+def test_effective_sample_size() -> None:
+    rows = np.array([[0.0] * 4, [0.0] + [-np.inf] * 3, [-1e5, -1e5, -np.inf, -np.inf], [-np.inf] * 4])
+    np.testing.assert_allclose(effective_sample_size(rows), [4, 1, 2, 0])
+    weights = np.random.default_rng(0).gamma(2.0, size=(3, 50))
+    expected = weights.sum(1) ** 2 / (weights**2).sum(1)
+    np.testing.assert_allclose(effective_sample_size(np.log(weights) - 700), expected)
+    with pytest.raises(UserError, match="log_weights: 1 of 2 examples hold NaN"):
+        effective_sample_size(np.array([[0.0, np.nan], [0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+def test_monte_carlo_errors_cover_the_expected_bound(spread: float) -> None:
+    """500 replications of 30 examples: two errors of the mean hold its expectation in about 95 % of them."""
+    log_weights = np.random.default_rng(0).standard_normal((500 * 30, 120)) * spread
+    for values, errors in iw_elbo_curve(log_weights, [1, 10, 40, 120]).values():
+        means = values.reshape(500, 30).mean(axis=1)
+        error = np.sqrt((errors**2).reshape(500, 30).sum(axis=1)) / 30
+        assert error.mean() == pytest.approx(means.std(), rel=0.1)
+        assert 0.92 < (np.abs(means - values.mean()) <= 2 * error).mean() < 0.98
+
+
+def test_errors_of_weights_without_spread() -> None:
+    for values, errors in iw_elbo_curve(np.full((3, 12), -5.0), [1, 4, 12]).values():
+        np.testing.assert_allclose(values, -5)
+        np.testing.assert_allclose(errors, 0, atol=1e-7)
+    assert np.isnan(iw_elbo_curve(np.zeros((3, 1)), [1])[1][1]).all()
+    values, errors = iw_elbo_curve(np.array([[0.0, -np.inf]]), [1, 2])[2]
+    assert values == pytest.approx(-np.log(2)) and errors == pytest.approx(1)
 
 
 def test_linear_gaussian_model() -> None:

@@ -23,8 +23,17 @@ def test_the_same_images_in_every_form(images: np.ndarray, tmp_path: Path) -> No
     np.save(tmp_path / "channels_first.npy", images)
     np.savez(tmp_path / "channels_last.npz", images.transpose(0, 2, 3, 1))
     for generated in ("folder", "channels_first.npy", "channels_last.npz"):
-        rows = {row.metric: row for row in score(tmp_path / "folder", tmp_path / generated, extractor="data")}
-        assert set(rows) == {"frechet_distance", "kernel_distance", "precision", "recall"}
+        found = score(tmp_path / "folder", tmp_path / generated, extractor="data")
+        rows = {row.metric: row for row in found if row.n_real == 30}
+        assert set(rows) == {
+            "frechet_distance",
+            "frechet_distance_infinity",
+            "kernel_distance",
+            "precision",
+            "recall",
+            "density",
+            "coverage",
+        }
         assert rows["frechet_distance"].value == pytest.approx(0, abs=1e-9)
         assert rows["precision"].value == 1
 
@@ -37,11 +46,13 @@ def test_vectors_in_different_numbers_and_stored_moments(tmp_path: Path) -> None
     mean, covariance = moments(x)
     np.savez(tmp_path / "moments.npz", mu=mean, sigma=covariance)
     rows = score(tmp_path / "x.npy", tmp_path / "y.npy", extractor="data")
-    assert {(row.n_real, row.n_generated) for row in rows} == {(40, 25)}
-    assert rows[0].value == pytest.approx(frechet_distance(x, y), rel=1e-9)
+    assert {(row.n_real, row.n_generated) for row in rows} == {(40, 25), (20, 12), (10, 6)}
+    expected = frechet_distance(x, y)
+    assert (rows[0].value, rows[0].std_error) == pytest.approx(tuple(expected), rel=1e-9)
+    assert all(row.std_error is not None for row in rows)
     (row,) = score(tmp_path / "moments.npz", tmp_path / "y.npy", extractor="data")
     assert row.value == pytest.approx(rows[0].value, rel=1e-9)
-    assert (row.metric, row.n_real, row.n_generated) == ("frechet_distance", None, 25)
+    assert (row.metric, row.n_real, row.n_generated, row.std_error) == ("frechet_distance", None, 25, None)
     assert score(tmp_path / "x.npy", tmp_path / "y.npy", extractor="data", n=10)[0].n_real == 10
     again = score(tmp_path / "x.npy", tmp_path / "y.npy", extractor="data")
     assert [row.value for row in again] == [row.value for row in rows]

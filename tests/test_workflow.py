@@ -124,7 +124,10 @@ def test_every_replicate_is_in_the_table(finished: Project) -> None:
         assert (chosen.status == "ok").all()
     assert set(rows.experiment) == {"quick"} and set(rows.device) == {"cpu"}
     ok = rows.status == "ok"
-    assert np.isfinite(rows.value[ok]).all() and rows.value[~ok].isna().all()
+    assert (
+        np.isfinite(rows.value[ok]).all()
+        and rows.value[rows.status.isin(["not_applicable", "diverged", "failed"])].isna().all()
+    )
     assert rows.reason[~ok].notna().all()
     likelihood = rows[rows.metric.isin(["log_likelihood", "elbo", "iw_elbo"]) & ok]
     assert set(likelihood.model) == {"oracle", "gaussian", "vae"}
@@ -146,6 +149,7 @@ def test_real_data_beats_networks_that_are_hardly_trained(finished: Project) -> 
     for dataset in QUICK["datasets"]:
         for metric in ("frechet_distance", "w2"):
             chosen = rows[(rows.dataset == dataset) & (rows.metric == metric)]
+            chosen = chosen[chosen.n_real == chosen.n_real.max()]
             # as good as it gets: the worst of the oracle's seeds against the best of any network's
             worst = chosen.value[chosen.model == "oracle"].max()
             assert worst < chosen.value[chosen.model.isin(["vae", "gan", "wgan_gp"])].min(), (dataset, metric)

@@ -46,16 +46,17 @@ class UserImages(Dataset):
             raise UserError(f"{self.path}: {n} images to split, at least {MINIMUM_IMAGES} are needed")
         strata = labels.get("train", np.zeros(n, np.int64))
         rng = derive_rng(base_seed, "split", self.name)
-        index = {"train": np.arange(n)}
+        # what is given may be sorted, and metrics take the first n examples
+        index = {split: rng.permutation(len(given)) for split, given in images.items()}
         for split in missing:
             fraction = getattr(self.settings, f"{split}_fraction")
             kept, taken = split_off(strata[index["train"]], max(1, round(fraction * n)), rng)
             index[split], index["train"] = index["train"][taken], index["train"][kept]
 
-        def fill(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return given | {split: given["train"][i] for split, i in index.items()} if missing else given
+        def pick(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {split: given["train" if split in missing else split][i] for split, i in index.items()}
 
-        images, labels = fill(images), fill(labels) if labels else {}
+        images, labels = pick(images), pick(labels) if labels else {}
         spec = DataSpec(
             images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None
         )

@@ -7,5 +7,8 @@ METRICS = Registry(
     {
         "fidelity": "deepgen_bench.metrics.fidelity:Fidelity",
         "transport": "deepgen_bench.metrics.transport:TransportDistances",
+        "two_sample": "deepgen_bench.metrics.two_sample:TwoSample",
+        "modes": "deepgen_bench.metrics.modes:ModeCoverage",
+        "memorisation": "deepgen_bench.metrics.memorisation:Memorisation",
     },
 )

@@ -7,7 +7,7 @@ GROUPS = 20
 
 
 def group_of(n: int, groups: int = GROUPS) -> np.ndarray:
-    """The group 0 … min(n, groups) - 1 of each of `n` examples, (n,): dealt out like cards, so that order is no matter."""
+    """The group 0 … min(n, groups) - 1 of each of `n` examples, (n,): dealt out like cards, so order is no matter."""
     return np.arange(n) % min(n, groups)
 
 
@@ -15,8 +15,9 @@ def jackknife_error(left_out: np.ndarray) -> np.ndarray:
     """Standard error of a statistic from its values with each of G >= 2 groups left out, (G,) or (G, k).
 
     sqrt((G - 1)/G Σ (θ_g - mean θ)²) (Tukey 1958; Kott 2001 for groups). Conservative in expectation (Efron and Stein
-    1981), by up to a factor sqrt(2) where the first-order term of a U-statistic vanishes, as for distances at zero. It
-    is the error about the statistic's own expectation at this n: it knows nothing of bias.
+    1981), by a factor of about 1.5 where the first-order term of a U-statistic vanishes, as for distances at zero, and
+    more for statistics that jump. It is the error about the statistic's own expectation at this n: of bias it knows
+    nothing.
     """
     left_out = np.asarray(left_out, np.float64)
     g = len(left_out)

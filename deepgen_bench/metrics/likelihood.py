@@ -23,6 +23,25 @@ def log_mean_exp(a: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(logsumexp(a, axis=axis)) - np.log(a.shape[axis])
 
 
+def as_log_weights(log_weights: np.ndarray) -> np.ndarray:
+    """`log_weights` as float64 (n, K), K >= 1; -inf is a zero weight. Raises `UserError` on NaN, +inf, other shapes."""
+    log_weights = np.asarray(log_weights, dtype=np.float64)
+    if log_weights.ndim != 2 or log_weights.shape[1] == 0:
+        raise UserError(f"log_weights: shape {log_weights.shape}, expected (n, K) with K >= 1")
+    bad = (np.isnan(log_weights) | np.isposinf(log_weights)).any(axis=1)
+    if bad.any():
+        raise UserError(f"log_weights: {bad.sum()} of {len(bad)} examples hold NaN or +inf")
+    return log_weights
+
+
+def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
+    """(Σ w)² / Σ w² of each example's weights (Kong 1992), (n,): 1 … K, and 0 where all weights are zero."""
+    log_weights = as_log_weights(log_weights)
+    largest = log_weights.max(axis=1, keepdims=True)
+    weights = np.exp(log_weights - np.where(np.isneginf(largest), 0, largest))
+    return weights.sum(axis=1) ** 2 / np.maximum(np.square(weights).sum(axis=1), np.finfo(float).tiny)
+
+
 def nested_iw_elbo(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, np.ndarray]:
     """Importance-weighted bounds L_K (Burda et al. 2015, eq. 8) for several K from the same weights.
 
@@ -31,13 +50,31 @@ def nested_iw_elbo(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, np.n
     the expected bound, with ever less variance for small K. Wherever one K divides another, Jensen's inequality holds
     block by block, so L_K is *exactly* non-decreasing for every example (up to rounding), not only on average.
     """
-    log_weights = np.asarray(log_weights, dtype=np.float64)
-    if log_weights.ndim != 2:
-        raise UserError(f"log_weights: shape {log_weights.shape}, expected (n, K_max)")
+    return {k: values for k, (values, _) in iw_elbo_curve(log_weights, ks).items()}
+
+
+def iw_elbo_curve(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """`nested_iw_elbo` with the Monte-Carlo standard error of every value: L_K and its error, (n,) each.
+
+    The error is that about the expected bound. Where there are several blocks, it comes from their spread; of a single
+    block by the delta method: sqrt(1/ESS - 1/K) with the variance's K - 1, which is too small where the Pareto k of the
+    weights is above 0.5 to 0.7, as their variance then is. NaN where K = K_max = 1, or a weight is zero at K = 1.
+    """
+    log_weights = as_log_weights(log_weights)
     n, k_max = log_weights.shape
     if not ks or any(k < 1 or k_max % k for k in ks) or list(ks) != sorted(set(ks)):
         raise UserError(f"ks: {list(ks)}, expected ascending divisors of K_max = {k_max}")
-    return {k: log_mean_exp(log_weights.reshape(n, k_max // k, k)).mean(axis=1) for k in ks}
+    curve = {}
+    for k in ks:
+        blocks = log_mean_exp(log_weights.reshape(n, k_max // k, k))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if k < k_max:
+                error = blocks.std(axis=1, ddof=1) / np.sqrt(k_max // k)
+            else:
+                # never below zero, where rounding would put the ESS of equal weights above K
+                error = np.sqrt(np.maximum(k / effective_sample_size(log_weights) - 1, 0) / (k - 1))
+        curve[k] = blocks.mean(axis=1), error
+    return curve
 
 
 def gaussian_log_prob(x: np.ndarray, mean: np.ndarray, variance: np.ndarray | float) -> np.ndarray:

@@ -14,7 +14,9 @@ class Measurement:
 
     `variant` holds everything that makes two numbers incomparable when it differs (extractor and its digest, K, p,
     representation, …); `std_error` is the sampling error of this one measurement, None where it is not estimated, and
-    `mc_error` the part that more draws by the estimator itself would remove, None where it draws nothing; `direction` "none" means that the number is shown but models are not ranked by it.
+    `mc_error` the part that more draws by the estimator itself would remove, None where it draws nothing. `direction`
+    "none" means that the number is shown but models are not ranked by it. A status other than `ok` comes with a reason;
+    `suspect` and `not_converged` may keep their value.
     """
 
     metric: str

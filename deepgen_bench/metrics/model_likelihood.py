@@ -1,20 +1,23 @@
 """Log-likelihood of held-out data under a model, by what its family can compute: exact, a bound, or nothing.
 
-The one place in `metrics` that takes a model: one with `log_prob` (tractable), or one with `encode` and
-`log_likelihood` (latent-variable). Everything is in nats per example; `bits_per_dim` says so in its name.
+The one place in `metrics` that takes a model: one with `log_prob` (tractable), or one with `encode`, `log_likelihood`
+and `pairwise_log_likelihood` (latent-variable). Everything is in nats per example; `bits_per_dim` says so in its name.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.representation import binarise, bits_per_dim, dequantise
+from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.likelihood import active_units, nested_iw_elbo
+from deepgen_bench.metrics.arrays import as_points
+from deepgen_bench.metrics.likelihood import active_units, effective_sample_size, iw_elbo_curve
+from deepgen_bench.metrics.likelihood_rows import Likelihoods
 from deepgen_bench.metrics.measurement import Measurement
+from deepgen_bench.metrics.pareto import MIN_TAIL, THRESHOLD, pareto_k, tail_length
 from deepgen_bench.seeds import derive_rng, derive_seed
 
 # importance samples are drawn for so many examples at once: a constant of the method, since torch's draws depend on it
@@ -22,140 +25,224 @@ EXAMPLES = 8
 # decoder rows at once, a matter of speed alone: more leave a processor's cache, fewer leave a GPU idle
 ROWS = {"cpu": 1000, "cuda": 100_000}
 
+LOOSE = 0.1
+"""The share of examples with a Pareto k above the threshold beyond which a bound is not converged."""
+
+TRAINING_K = 100
+"""Importance samples for each training example, at most: a comparison with test data needs no tight bound."""
+
+Density = Callable[[np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Test examples as stored, and their fixed representations: one draw of the noise for all models."""
+    """Test examples as stored, and their fixed representations: one draw of the noise for all models.
+
+    `train` are as many training examples, to see what was memorised; without them nothing is said of that.
+    """
 
     x: np.ndarray
     spec: DataSpec
     base_seed: int
     dataset: str
+    train: np.ndarray | None = None
 
-    def represent(self, representation: str) -> tuple[str, np.ndarray]:
-        """The name of the representation and the examples in it, float64 (n, D)."""
+    def represent(self, representation: str, split: str = "test") -> tuple[str, np.ndarray]:
+        """The name of the representation and the examples of a split in it, float64 (n, D)."""
+        x = self.x if split == "test" else self.train
+        assert x is not None
         if self.spec.levels is None:
-            return self.spec.support, self.x.reshape(len(self.x), -1).astype(np.float64)
-        rng = derive_rng(self.base_seed, "metric", self.dataset, representation)
+            return self.spec.support, as_points(f"{split} examples", x.reshape(len(x), -1))
+        rng = derive_rng(self.base_seed, "metric", self.dataset, *self.role(representation, split))
         draw = binarise if representation == "binarised" else dequantise
-        return representation, draw(self.x, self.spec.levels, rng)
+        return representation, draw(x, self.spec.levels, rng)
+
+    def role(self, role: str, split: str) -> list[str]:
+        """The axes of a random stream: each split has its own."""
+        return [role] if split == "test" else [role, split]
 
 
-@dataclass
-class Likelihoods:
-    """Measurements, and the per-example values behind them by name."""
-
-    measurements: list[Measurement] = field(default_factory=list)
-    vectors: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def add(self, metric: str, values: np.ndarray, **fields: Any) -> None:
-        """The mean of per-example values and its standard error over examples."""
-        error = float(values.std(ddof=1) / np.sqrt(len(values)))
-        self.measurements.append(
-            Measurement(metric, float(values.mean()), std_error=error, n_real=len(values), unit="nats", **fields)
-        )
-
-
-def measure(
-    model: Any,
-    family: str,
-    held_out: HeldOut,
-    ks: Sequence[int],
-    density: Callable[[np.ndarray], np.ndarray] | None,
-) -> Likelihoods:
+def measure(model: Any, family: str, held_out: HeldOut, ks: Sequence[int], density: Density | None) -> Likelihoods:
     """What can be said of the log-likelihood of `held_out` under a loaded `model` of a `family`.
 
-    `density` is the data's own log density where it is known: the oracle's.
+    `density` is the data's own log density where it is known: the oracle's, and what every model is held against.
     """
     if family == "tractable":
-        return exact(model.log_prob, model.representation, held_out)
+        return exact(model.log_prob, model.representation, held_out, density)
     if family == "oracle" and density is not None:
         return exact(density, "continuous", held_out)
     if family == "latent":
-        return bounds(model, held_out, ks)
+        return latent(model, held_out, ks, density)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"
-    return Likelihoods([not_applicable(reason, len(held_out.x))])
+    return Likelihoods([not_applicable("log_likelihood", reason, len(held_out.x))])
 
 
-def not_applicable(reason: str, n: int, variant: dict[str, Any] | None = None) -> Measurement:
-    return Measurement(
-        "log_likelihood",
-        None,
-        variant or {},
-        bound="exact",
-        unit="nats",
-        direction="max",
-        n_real=n,
-        status="not_applicable",
-        reason=reason,
-    )
+def not_applicable(metric: str, reason: str, n: int, **fields: Any) -> Measurement:
+    """The row of a log-likelihood, or what is made of it, that a model cannot have."""
+    fields = {"unit": "nats", "direction": "max", "bound": "exact"} | fields
+    return Measurement(metric, None, n_real=n, status="not_applicable", reason=reason, **fields)
 
 
-def exact(log_prob: Callable[[np.ndarray], np.ndarray], representation: str, held_out: HeldOut) -> Likelihoods:
-    """Mean log p(x) from a tractable density, and bits per dimension of dequantised images (Theis et al. 2016)."""
-    started = time.perf_counter()
-    name, x = held_out.represent(representation)
-    values, variant = log_prob(x), {"representation": name}
-    found = Likelihoods(vectors={"log_likelihood": values})
-    seconds = time.perf_counter() - started
-    found.add("log_likelihood", values, variant=variant, bound="exact", direction="max", seconds=seconds)
-    return add_bits(found, held_out, name)
+def exact(log_prob: Density, representation: str, held_out: HeldOut, truth: Density | None = None) -> Likelihoods:
+    """Mean log p(x) from a tractable density, against the `truth` where known, and on training data."""
+    return log_likelihoods(lambda x: (log_prob(x), {}), representation, held_out, truth)
 
 
-def add_bits(found: Likelihoods, held_out: HeldOut, representation: str) -> Likelihoods:
-    """Bits per dimension beside the last measurement, where images are dequantised."""
-    if representation == "dequantised":
-        assert held_out.spec.levels is not None
-        last = found.measurements[-1]
-        dim, levels = held_out.spec.dim, held_out.spec.levels
-        assert last.value is not None and last.std_error is not None
-        found.measurements.append(
-            Measurement(
-                "bits_per_dim",
-                float(bits_per_dim(last.value, dim, levels)),
-                last.variant,
-                last.std_error / dim / np.log(2),
-                bound="exact" if last.bound == "exact" else "upper",
-                unit="bits/dim",
-                direction="min",
-                n_real=last.n_real,
-            )
-        )
+def log_likelihoods(
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, dict[str, Any]]],
+    representation: str,
+    held_out: HeldOut,
+    truth: Density | None,
+) -> Likelihoods:
+    """The rows of log p(x), from a function of x (n, D) that gives it, (n,), and fields of its measurement."""
+    found = Likelihoods()
+
+    def row(split: str) -> tuple[np.ndarray, Measurement]:
+        started = time.perf_counter()
+        name, x = held_out.represent(representation, split)
+        values, fields = evaluate(x)
+        fields = {"bound": "exact", "direction": "max", "reference_split": split} | fields
+        fields |= {"variant": {"representation": name}, "seconds": time.perf_counter() - started}
+        return x, found.add("log_likelihood", values, keep=True, **fields)
+
+    x, test = row("test")
+    found.add_bits(test, held_out.spec)
+    if truth is not None:
+        found.against_truth(test, truth(x))
+    if held_out.train is not None:
+        found.add_gap(found.row("log_likelihood", "test"), row("train")[1])
     return found
 
 
-def bounds(model: Any, held_out: HeldOut, ks: Sequence[int]) -> Likelihoods:
-    """ELBO with its parts, active units, and the importance-weighted ELBO for nested K (Burda et al. 2016)."""
+def latent(model: Any, held_out: HeldOut, ks: Sequence[int], truth: Density | None) -> Likelihoods:
+    """The marginal by quadrature where the latent space is small, the bounds, and those on training data."""
+    found = marginal(model, held_out, truth)
+    found.extend(bounds(model, held_out, ks, truth))
+    few = [k for k in ks if k <= TRAINING_K]
+    if held_out.train is not None and few:
+        name, x = held_out.represent(model.representation, "train")
+        found.extend(bound_rows(weigh_all(model, x, few, held_out, "train"), few, name, "train"))
+        found.add_gap(*(found.row("iw_elbo", split, K=few[-1]) for split in ("test", "train")))
+    elif held_out.train is not None:
+        reason = f"likelihood.k has no number up to {TRAINING_K}"
+        gap = {"direction": "none", "bound": "estimate", "reference_split": "train"}
+        found.measurements.append(not_applicable("train_test_gap", reason, len(held_out.train), **gap))
+    return found
+
+
+def marginal(model: Any, held_out: HeldOut, truth: Density | None) -> Likelihoods:
+    """log p(x) by a grid over one or two latent dimensions; `mc_error` is the mean error of the quadrature."""
     import torch
 
-    started = time.perf_counter()
+    from deepgen_bench.metrics.grid import STEP, TOLERANCE, marginal_log_likelihood
+
     name, x = held_out.represent(model.representation)
+    with torch.inference_mode():
+        first = torch.as_tensor(x[None, :1], dtype=torch.float32, device=model.device)
+        dims = model.encode(first)[0].shape[-1]
+    if dims not in STEP:
+        reason, variant = "intractable: see the bounds", {"representation": name}
+        return Likelihoods([not_applicable("log_likelihood", reason, len(x), variant=variant)])
+
+    def evaluate(x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        with torch.inference_mode():
+            data = torch.as_tensor(x, dtype=torch.float64, device=model.device)
+            values, errors = marginal_log_likelihood(model.pairwise_log_likelihood, data, dims)
+        error = float(errors.mean())
+        fields: dict[str, Any] = {"mc_error": error}
+        if not error <= TOLERANCE:
+            reason = f"quadrature error {error:.2g} nats in the mean on the largest lattice"
+            fields |= {"status": "not_converged", "reason": reason}
+        return values, fields
+
+    return log_likelihoods(evaluate, model.representation, held_out, truth)
+
+
+def bounds(model: Any, held_out: HeldOut, ks: Sequence[int], truth: Density | None = None) -> Likelihoods:
+    """ELBO with its parts, active units, the importance-weighted ELBO for nested K (Burda et al. 2016), and how far
+    its weights can be trusted."""
+    name, x = held_out.represent(model.representation)
+    parts = weigh_all(model, x, ks, held_out, "test")
+    k, n = ks[-1], len(x)
     variant: dict[str, Any] = {"representation": name}
-    seed = derive_seed(held_out.base_seed, "metric", held_out.dataset, "importance")
+    status: dict[str, Any] = {}
+    diagnostics = []
+    if "pareto_k" in parts:
+        bad = float((parts["pareto_k"] > THRESHOLD).mean())
+        if bad > LOOSE:
+            reason = f"Pareto k > {THRESHOLD} on {bad:.0%} of examples: a loose bound"
+            status = {"status": "not_converged", "reason": reason}
+        error = float(np.sqrt(bad * (1 - bad) / n))
+        diagnostics.append(Measurement("pareto_k", bad, variant | {"K": k, "threshold": THRESHOLD}, error, n_real=n))
+    else:
+        reason = f"K={k} leaves {tail_length(k)} weights in the tail; at least {MIN_TAIL} are needed, so K from 100"
+        fields = {"variant": variant | {"K": k, "threshold": THRESHOLD}, "unit": "", "direction": "none"}
+        diagnostics.append(not_applicable("pareto_k", reason, n, bound="estimate", **fields))
+    diagnostics.append(Measurement("ess", float(np.median(parts["ess"])), variant | {"K": k}, n_real=n))
+    found = bound_rows(parts, ks, name, "test", status)
+    found.add("reconstruction", parts["reconstruction"], parts["reconstruction_error"], variant=variant)
+    found.add("kl", parts["kl"], variant=variant, bound="exact")
+    found.measurements.append(Measurement("active_units", active_units(parts["mean"]), variant, unit="units", n_real=n))
+    found.measurements += diagnostics
+    last = found.row("iw_elbo", "test", K=k)
+    found.add_bits(last, held_out.spec)
+    if truth is not None:
+        found.against_truth(last, truth(x))
+    return found
+
+
+def bound_rows(
+    parts: dict[str, np.ndarray], ks: Sequence[int], name: str, split: str, last: dict[str, Any] | None = None
+) -> Likelihoods:
+    """elbo, and iw_elbo for every K; `last` are fields of the one with the largest K."""
+    found = Likelihoods()
+    shared: dict[str, Any] = {"keep": True, "bound": "lower", "direction": "max", "reference_split": split}
+    shared["seconds"] = float(parts["seconds"].sum())
+    variant: dict[str, Any] = {"representation": name}
+    elbo = parts["reconstruction"] - parts["kl"]
+    found.add("elbo", elbo, parts["reconstruction_error"], variant=variant, **shared)
+    for k in ks:
+        values, errors = parts[f"iw_elbo_k{k}"], parts[f"iw_elbo_k{k}_error"]
+        fields = shared | ((last or {}) if k == ks[-1] else {})
+        found.add("iw_elbo", values, errors, variant=variant | {"K": k}, **fields)
+    return found
+
+
+def weigh_all(model: Any, x: np.ndarray, ks: Sequence[int], held_out: HeldOut, split: str) -> dict[str, np.ndarray]:
+    """What is kept of the importance weights of the examples `x` (n, D) of a split, by name: (n,) each.
+
+    reconstruction, kl, ess, iw_elbo_k… for every K of `ks`, Monte-Carlo errors as …_error, pareto_k from K = 100 on,
+    `mean` (n, Z) of the posterior, and the seconds that it took.
+    """
+    import torch
+
+    seed = derive_seed(held_out.base_seed, "metric", held_out.dataset, *held_out.role("importance", split))
     generator = torch.Generator(model.device).manual_seed(seed)
-    log_weights, reconstruction, kl, means = [], [], [], []
+    found: list[dict[str, np.ndarray]] = []
     with torch.inference_mode():
         for start in range(0, len(x), EXAMPLES):
+            started = time.perf_counter()
             batch = torch.as_tensor(x[start : start + EXAMPLES], dtype=torch.float32, device=model.device)
-            mean, log_variance, weights, log_px = weigh(model, batch, ks[-1], generator)
-            log_weights.append(nested_iw_elbo(weights, ks))
-            reconstruction.append(log_px.mean(1))
-            kl.append(0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(1))
-            means.append(mean)
-    found = Likelihoods([not_applicable("intractable: see the bounds", len(x), variant)])
-    rec, divergence = np.concatenate(reconstruction), np.concatenate(kl)
-    seconds = time.perf_counter() - started
-    found.add("elbo", rec - divergence, variant=variant, bound="lower", direction="max", seconds=seconds)
-    found.add("reconstruction", rec, variant=variant, bound="estimate")
-    found.add("kl", divergence, variant=variant, bound="exact")
-    units = active_units(np.concatenate(means))
-    found.measurements.append(Measurement("active_units", units, variant, unit="units", n_real=len(x)))
-    for k in ks:
-        values = np.concatenate([part[k] for part in log_weights])
-        found.vectors[f"iw_elbo_k{k}"] = values
-        found.add("iw_elbo", values, variant=variant | {"K": k}, bound="lower", direction="max", seconds=seconds)
-    found.vectors["elbo"] = rec - divergence
-    return add_bits(found, held_out, name)
+            part = summarise(*weigh(model, batch, ks[-1], generator), ks)
+            found.append(part | {"seconds": np.array([time.perf_counter() - started])})
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def summarise(
+    mean: np.ndarray, log_variance: np.ndarray, log_weights: np.ndarray, log_px: np.ndarray, ks: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """`weigh_all`'s numbers, but for the seconds, from those of `weigh`."""
+    k = ks[-1]
+    found = {
+        "mean": mean,
+        "kl": 0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1).sum(1),
+        "reconstruction": log_px.mean(1),
+        "reconstruction_error": log_px.std(axis=1, ddof=1) / np.sqrt(k) if k > 1 else np.full(len(mean), np.nan),
+        "ess": effective_sample_size(log_weights),
+    }
+    for each, (values, errors) in iw_elbo_curve(log_weights, ks).items():
+        found |= {f"iw_elbo_k{each}": values, f"iw_elbo_k{each}_error": errors}
+    return found | ({"pareto_k": pareto_k(log_weights)} if tail_length(k) >= MIN_TAIL else {})
 
 
 def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

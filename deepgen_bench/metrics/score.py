@@ -14,7 +14,6 @@ from deepgen_bench.metrics.features import Extractor, Features, as_vectors
 from deepgen_bench.metrics.fidelity import FidelitySettings, measure_features
 from deepgen_bench.metrics.frechet import frechet_distance_from_moments, moments
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,6 @@ def score(
     extractor: Literal["data", "classifier", "inception"] = "inception",
     weights: Path | None = None,
     n: int | None = None,
-    seed: int = 0,
     device: str = "cpu",
 ) -> list[Measurement]:
     """The fidelity metrics of the first `n` (default: all) examples of `generated` against those of `real`.
@@ -60,7 +58,6 @@ def score(
             second,
             variant=variant,
             settings=FidelitySettings(),
-            seed=lambda metric: derive_seed(seed, "metric", "score", metric),
             extraction_seconds=seconds,
         )
     a, b = _moments(first), _moments(second)

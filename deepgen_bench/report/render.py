@@ -3,8 +3,10 @@
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from typing import Literal
 
 Emphasis = Literal["", "bold", "italic"]
@@ -20,13 +22,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells ready to be written. `name` is the file's stem; the first two columns of `rows` are model and seeds."""
+    """Cells ready to be written. `name` is the file's stem.
+
+    The first `lead` columns say whose the row is. `families` names what each of the others is about; too wide a table
+    is broken into blocks between families.
+    """
 
     name: str
     title: str
     header: list[str]
     rows: list[list[Cell]]
     notes: list[str] = field(default_factory=list)
+    families: list[str] = field(default_factory=list)
+    lead: int = 1
+
+    def block(self, start: int, stop: int) -> "Table":
+        """The columns from `start` to `stop`, with the lead."""
+        chosen = [*range(self.lead), *range(start, stop)]
+        rows = [[row[i] for i in chosen] for row in self.rows]
+        return Table(self.name, self.title, [self.header[i] for i in chosen], rows, lead=self.lead)
 
 
 def to_csv(table: Table) -> str:
@@ -42,7 +56,7 @@ def to_markdown(table: Table, columns: int = 6) -> str:
     """Pipe tables of at most `columns` metrics, one below the other, then the notes as a list."""
     marks = {"": "{}", "bold": "**{}**", "italic": "*{}*"}
     parts = [f"### {_markdown(table.title)}"]
-    for block in _blocks(table, lambda widths: len(widths) - 2 <= columns):
+    for block in _blocks(table, lambda widths: len(widths) - table.lead <= columns):
         lines = [[_markdown(name) for name in block.header]]
         lines += [[marks[cell.emphasis].format(_markdown(cell.text)) for cell in row] for row in block.rows]
         rule = "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(_widths(lines)))
@@ -62,7 +76,7 @@ def to_latex(table: Table, columns: int = 4) -> str:
         rf"\caption{{{_latex(table.title)}}}",
     ]
     lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}")
-    for block in _blocks(table, lambda widths: len(widths) - 2 <= columns):
+    for block in _blocks(table, lambda widths: len(widths) - table.lead <= columns):
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}", r"\toprule"]
         lines += [" & ".join(map(_stacked, block.header)) + r" \\", r"\midrule"]
         lines += [" & ".join(bold[c.emphasis].format(_latex(c.text)) for c in row) + r" \\" for row in block.rows]
@@ -72,27 +86,35 @@ def to_latex(table: Table, columns: int = 4) -> str:
 
 
 def to_text(table: Table, width: int = 120) -> str:
-    """Aligned columns for a terminal, in blocks no wider than `width`; the best value has a star."""
+    """Aligned columns for a terminal, in blocks no wider than `width`, then the notes; what is bold has a star."""
     marks = {"": "{}", "bold": "{}*", "italic": "{}"}
     parts = [table.title]
-    for block in _blocks(table, lambda widths: sum(widths) + 2 * len(widths) <= width):
+    for block in _blocks(table, lambda widths: sum(widths) + 2 * (len(widths) - 1) <= width):
         lines = [block.header, *([marks[cell.emphasis].format(cell.text) for cell in row] for row in block.rows)]
         parts.append("\n".join("  ".join(line).rstrip() for line in _aligned(lines)))
-    return "\n\n".join(parts) + "\n"
+    notes = [textwrap.fill(note, width, initial_indent="- ", subsequent_indent="  ") for note in table.notes]
+    return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
 def _blocks(table: Table, fits: Callable[[list[int]], bool]) -> Iterator[Table]:
-    """The table in parts that each repeat the model and seeds columns; `fits` tells by the columns' widths."""
+    """The table in parts that each repeat the lead: each family by itself, in as few equal parts as fit.
+
+    `fits` tells by the columns' widths. A column that is too wide is a part of its own.
+    """
     widths = _widths([table.header, *([cell.text + "*" for cell in row] for row in table.rows)])
-    start = 2
-    while start < len(widths):
-        stop = start + 1
-        while stop < len(widths) and fits(widths[:2] + widths[start : stop + 1]):
-            stop += 1
-        chosen = [0, 1, *range(start, stop)]
-        rows = [[row[i] for i in chosen] for row in table.rows]
-        yield Table(table.name, table.title, [table.header[i] for i in chosen], rows)
-        start = stop
+    if fits(widths):
+        yield table
+        return
+    start = table.lead
+    for _, names in groupby(table.families or [""] * (len(widths) - start)):
+        count = len(list(names))
+        for parts in range(1, count + 1):
+            edges = [start + count * i // parts for i in range(parts + 1)]
+            blocks = list(pairwise(edges))
+            if all(fits(widths[: table.lead] + widths[a:b]) for a, b in blocks):
+                break
+        yield from (table.block(a, b) for a, b in blocks)
+        start += count
 
 
 def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
@@ -121,5 +143,6 @@ def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {char: "\\" + char for char in "&%$#_{}"}
     special |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$"}
+    special |= {"∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$"}
     text = "".join(special.get(char, char) for char in text)
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus sign, not a hyphen

@@ -1,13 +1,19 @@
 """The spread over seeds: one row for each group of measurements that may be averaged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_text
+from deepgen_bench.report.paired import FILE, paired_differences
+from deepgen_bench.report.selection import has_value
+from deepgen_bench.report.statistics import half_width
 from deepgen_bench.results import merge, parse_variant, read_rows, write_rows
 
 
@@ -51,33 +57,92 @@ class Group(NamedTuple):
         )
 
 
+class Event(NamedTuple):
+    """What a replicate says of a measurement that is not `ok`."""
+
+    status: str
+    seed: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A group over its seeds. `std_error` and `mc_error` are means of the measurements' own; NaN: not known."""
+
+    group: Group
+    mean: float
+    sd: float
+    half_width: float
+    min: float
+    max: float
+    n_seeds: int
+    n_total: int
+    n_diverged: int
+    std_error: float
+    mc_error: float
+    bound: str
+    direction: str
+    statuses: dict[str, int]
+    events: tuple[Event, ...]
+
+    @property
+    def column(self) -> Comparable:
+        return self.group.comparable
+
+    def record(self) -> dict[str, object]:
+        """As a row of `summary.csv`."""
+        names = ["min", "max", "n_seeds", "n_total", "n_diverged", "std_error", "mc_error", "bound", "direction"]
+        return {
+            **dict(zip(Group._fields[:4], self.group, strict=False)),
+            **self.column._asdict(),
+            "checkpoint": self.group.checkpoint,
+            **{"mean": self.mean, "sd": self.sd},
+            **{"ci_low": self.mean - self.half_width, "ci_high": self.mean + self.half_width},
+            **{name: getattr(self, name) for name in names},
+            "statuses": ";".join(f"{status}={count}" for status, count in self.statuses.items()),
+            "reasons": "; ".join(dict.fromkeys(event.reason for event in self.events if event.reason)),
+        }
+
+
+COLUMNS = [*Group._fields[:4], *Comparable._fields, "checkpoint", "mean", "sd", "ci_low", "ci_high", "min", "max"]
+COLUMNS += ["n_seeds", "n_total", "n_diverged", "std_error", "mc_error", "bound", "direction", "statuses", "reasons"]
+
+
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of every group of comparable measurements, in order of appearance.
+    """Every group of comparable measurements over its seeds, in order of appearance, columns `COLUMNS`.
 
     One row per experiment, dataset, model, output, metric, variant, unit, checkpoint, n_real, n_generated and
     reference_split. The key `output` of a variant (draw or mean) is a column of its own, as it says what the model's
-    sample is. Only status `ok` enters `mean`, `sd` (ddof 1; NaN for one seed), `min`, `max` and `n_seeds`; `n_total`
-    counts all seeds, `n_diverged` the diverged ones, `statuses` all (`ok=4;diverged=1`), `reasons` what they gave.
-    A measurement without a value is counted in every group of its model and metric that it does not contradict.
+    sample is. All values enter `mean`, `sd` (n - 1), `min`, `max` and `n_seeds`, those of status `suspect` and
+    `not_converged` too; `n_total` counts all seeds, `n_diverged` the diverged ones, `statuses` all
+    (`ok=4;diverged=1`), `reasons` what they gave. `ci_low` and `ci_high` are the 95 % t interval of the mean over
+    seeds, given the one test set; `std_error` and `mc_error` means of the measurements' own. Empty: not known, as is
+    every spread of one seed. A measurement without a value is counted in every group of its model and metric that it
+    does not contradict.
     """
-    members = _members(rows)
-    records = [_record(group, rows.iloc[indices]) for group, indices in members.items()]
-    columns = [*Group._fields[:4], *Comparable._fields, "checkpoint"]
-    columns += ["mean", "sd", "min", "max", "n_seeds", "n_total", "n_diverged"]
-    columns += ["bound", "direction", "statuses", "reasons"]
-    return pd.DataFrame(records, columns=columns).astype({"n_real": "Int64", "n_generated": "Int64"})
+    records = pd.DataFrame([spread.record() for spread in spreads(rows)], columns=COLUMNS)
+    return records.astype({"n_real": "Int64", "n_generated": "Int64"})
+
+
+def spreads(rows: pd.DataFrame) -> Iterator[Spread]:
+    """The groups of `rows`, in order of appearance. Errors: `UserError` if a seed stands twice in one."""
+    for group, indices in _members(rows).items():
+        yield _spread(group, rows.iloc[indices])
 
 
 def aggregate(parts: Sequence[Path], output_dir: Path) -> None:
-    """Concatenate the measurement files `parts`, in their order, to `metrics.csv` and `summary.csv` in `output_dir`.
+    """Join the measurement files `parts`, in their order, to an experiment's tables.
 
+    `output_dir` is the experiment's folder, beside `runs/`; written are `metrics.csv`, `summary.csv` and `paired.csv`.
     Errors: `UserError` if a measurement is there twice, or a file does not keep to the schema.
     """
     if not parts:
         raise UserError(f"{output_dir}: no measurement files to aggregate")
     rows = merge([(str(part), read_rows(Path(part))) for part in parts], repeats=False)
     write_rows(output_dir / "metrics.csv", rows)
-    write_text(output_dir / "summary.csv", summarise(rows).to_csv(index=False, lineterminator="\n"))
+    paired = paired_differences(rows, output_dir.parent / "runs")
+    for name, table in (("summary.csv", summarise(rows)), (FILE, paired)):
+        write_text(output_dir / name, table.to_csv(index=False, lineterminator="\n"))
 
 
 def group_of(row: pd.Series) -> Group:
@@ -93,7 +158,7 @@ def group_of(row: pd.Series) -> Group:
 def _members(rows: pd.DataFrame) -> dict[Group, list[int]]:
     """Positions of the rows of each group, groups in order of their first row."""
     groups = [group_of(row) for row in rows.itertuples(index=False)]
-    valued = dict.fromkeys(group for group, status in zip(groups, rows["status"], strict=True) if status == "ok")
+    valued = dict.fromkeys(group for group, known in zip(groups, has_value(rows), strict=True) if known)
     members: dict[Group, list[int]] = {}
     for i, group in enumerate(groups):
         homes = [group] if group in valued else [home for home in valued if home.admits(group)] or [group]
@@ -102,27 +167,38 @@ def _members(rows: pd.DataFrame) -> dict[Group, list[int]]:
     return members
 
 
-def _record(group: Group, rows: pd.DataFrame) -> dict:
-    good = rows[rows["status"] == "ok"]
+def _spread(group: Group, rows: pd.DataFrame) -> Spread:
+    good = rows[has_value(rows)]
     if good["seed"].duplicated().any():
         raise UserError(f"seed {good['seed'][good['seed'].duplicated()].iloc[0]} appears twice in {group}")
     for column in ("bound", "direction"):
         if good[column].nunique() > 1:
             raise UserError(f"column {column} has several values in {group}: {', '.join(good[column].unique())}")
     typical = (good if len(good) else rows).iloc[0]
-    values = good["value"]
-    return {
-        **group._asdict(),
-        **group.comparable._asdict(),
-        "mean": values.mean(),
-        "sd": values.std(ddof=1),
-        "min": values.min(),
-        "max": values.max(),
-        "n_seeds": len(good),
-        "n_total": rows["seed"].nunique(),
-        "n_diverged": rows.loc[rows["status"] == "diverged", "seed"].nunique(),
-        "bound": typical["bound"],
-        "direction": typical["direction"],
-        "statuses": ";".join(f"{name}={count}" for name, count in rows["status"].value_counts(sort=False).items()),
-        "reasons": "; ".join(dict.fromkeys(reason for reason in rows["reason"] if reason)),
-    }
+    values = good["value"].to_numpy()
+    sd = _sd(values)
+    doubts = rows[rows["status"] != "ok"]
+    return Spread(
+        group,
+        float(good["value"].mean()),
+        sd,
+        half_width(sd, len(values)),
+        float(good["value"].min()),
+        float(good["value"].max()),
+        len(values),
+        rows["seed"].nunique(),
+        rows.loc[rows["status"] == "diverged", "seed"].nunique(),
+        float(good["std_error"].mean()),
+        float(good["mc_error"].mean()),
+        typical["bound"],
+        typical["direction"],
+        {str(status): int(count) for status, count in rows["status"].value_counts(sort=False).items()},
+        tuple(map(Event, doubts["status"], doubts["seed"].astype(int), doubts["reason"])),
+    )
+
+
+def _sd(values: np.ndarray) -> float:
+    """Standard deviation (n - 1); 0 of numbers equal but for rounding, NaN of fewer than two or infinite ones."""
+    if len(values) < 2 or not np.isfinite(values).all():
+        return nan
+    return 0.0 if np.ptp(values) <= 1e-14 * np.abs(values).max() else float(values.std(ddof=1))

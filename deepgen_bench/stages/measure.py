@@ -56,7 +56,7 @@ class Block:
 
     def cached(self, run: Run, name: str, identity: Any, measure: Callable[[], list[Row]]) -> list[Row]:
         """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
-        identity = {"identity": identity, "run": run.info["digest"]}
+        identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
         path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
         if not path.is_file():
             write_json(path, identity | {"rows": measure()})
@@ -143,11 +143,11 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     assert settings is not None
     device = open_device(store.experiment.device) if todo.family == "latent" else "cpu"
     density = todo.made.log_prob if isinstance(todo.made, SyntheticDataset) else None
-    held_out = model_likelihood.HeldOut(
-        todo.prepared.split("test")[: settings.n], todo.prepared.spec, store.experiment.base_seed, dataset
-    )
+    test = todo.prepared.split("test")[: settings.n]
+    train = todo.prepared.split("train")[: len(test)]
+    held_out = model_likelihood.HeldOut(test, todo.prepared.spec, store.experiment.base_seed, dataset, train)
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
-    identity += [store.data_identity(dataset)["code"]]  # the exact density's
+    identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} likelihood") as progress:
         for done, run in enumerate(todo.runs.values(), 1):

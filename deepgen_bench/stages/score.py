@@ -14,14 +14,14 @@ from deepgen_bench.metrics.score import score
 
 
 def score_files(
-    real: Path, generated: Path, extractor: str, weights: Path | None, n: int | None, seed: int, output: Path | None
+    real: Path, generated: Path, extractor: str, weights: Path | None, n: int | None, output: Path | None
 ) -> str:
     """Measure, write `output` as CSV if asked, and return the table as text."""
     if extractor not in ("inception", "classifier", "data"):
         raise UserError(f"--extractor: {extractor!r}; valid: inception, classifier, data")
     device = "cpu" if extractor == "data" else open_device("auto")
-    measured = score(real, generated, cast(Any, extractor), weights, n, seed, device)
-    columns = ["metric", "value", "variant", "direction", "n_real", "n_generated", "status", "reason"]
+    measured = score(real, generated, cast(Any, extractor), weights, n, device)
+    columns = ["metric", "value", "std_error", "variant", "direction", "n_real", "n_generated", "status", "reason"]
     rows = [dataclasses.asdict(m) | {"variant": variant_text(m.variant)} for m in measured]
     table = pd.DataFrame(rows)[columns]
     if output is not None:

@@ -27,6 +27,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.experiment.datasets),
     model="|".join(PLAN.experiment.models),
     block=r"\d+",
+    check="|".join(PLAN.experiment.calibration) or "none",
 
 
 def prepare_identity(wildcards):
@@ -47,6 +48,14 @@ def extractor_identity(wildcards):
 
 def extractor_files(wildcards):
     return PLAN.extractor_files(wildcards.dataset)
+
+
+def calibration_identity(wildcards):
+    return PLAN.calibration(wildcards.check)
+
+
+def calibration_inputs(wildcards):
+    return PLAN.calibration_inputs(wildcards.check)
 
 
 def sample_identity(wildcards):

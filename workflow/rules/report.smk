@@ -7,6 +7,7 @@ rule aggregate:
     output:
         f"{HOME}/metrics.csv",
         f"{HOME}/summary.csv",
+        f"{HOME}/paired.csv",
     log:
         f"{HOME}/logs/aggregate.log",
     benchmark:
@@ -15,6 +16,7 @@ rule aggregate:
         "../envs/bench.yaml"
     params:
         experiment=EXPERIMENT,
+        identity=PLAN.aggregate(),
     shell:
         "deepgen-bench aggregate {params.experiment} > {log} 2>&1"
 
@@ -22,6 +24,7 @@ rule aggregate:
 rule tables:
     input:
         f"{HOME}/metrics.csv",
+        f"{HOME}/paired.csv",
     output:
         expand(
             "{home}/tables/{dataset}.{suffix}",

@@ -1,0 +1,93 @@
+"""What the experiment's own runs say, against exact values of the same examples."""
+
+from typing import Literal
+
+import numpy as np
+
+from deepgen_bench.calibration.check import Check, Line
+from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import read_array
+from deepgen_bench.results import read_rows
+from deepgen_bench.settings import Settings
+
+
+class TrainedSettings(Settings):
+    dataset: str
+    model: str
+    seed: int = 0
+
+
+class TrainedVAE(Check):
+    """A trained VAE with one or two latent dimensions: its importance-weighted bounds against log p(x) from a grid.
+
+    The largest K is held to be equal, which it is not where the encoder is a bad proposal: an overfitted encoder shows
+    here, as a failure, by how many nats its bound is low.
+    """
+
+    Settings = TrainedSettings
+    settings: TrainedSettings
+    needs_runs = True
+
+    def lines(self) -> list[Line]:
+        s = self.settings
+        directory = self.store.run_dir(s.dataset, s.model, s.seed) / "measurements"
+        exact = read_array(directory / "log_likelihood_final.npy")
+        likelihood = self.store.experiment.likelihood
+        assert likelihood is not None
+        lines = []
+        for k in likelihood.k:
+            estimate = read_array(directory / f"iw_elbo_k{k}_final.npy")
+            difference = estimate - exact
+            lines.append(
+                Line(
+                    "IW-ELBO of a trained VAE",
+                    f"K={k}, {s.dataset}/{s.model}, n={len(exact)}",
+                    float(exact.mean()),
+                    float(estimate.mean()),
+                    float(difference.std(ddof=1) / np.sqrt(len(difference))),
+                    "equal" if k == likelihood.k[-1] else "at most",
+                )
+            )
+        return lines
+
+
+class TrueDensitySettings(TrainedSettings):
+    """`mistake: constant` drops the density's normaliser, D/2 log 2π: a negative control."""
+
+    mistake: Literal["none", "constant"] = "none"
+
+
+class TrueDensity(Check):
+    """No model has a larger expected log-density than the truth: mean log p_model(x) - log p_true(x) <= 0."""
+
+    Settings = TrueDensitySettings
+    settings: TrueDensitySettings
+    needs_runs = True
+
+    def lines(self) -> list[Line]:
+        s = self.settings
+        block = s.seed // self.store.experiment.seeds_per_job
+        rows = read_rows(self.store.measurements(s.dataset, s.model, block, "likelihood"))
+        chosen = rows[
+            (rows["metric"] == "log_density_ratio") & (rows["seed"] == s.seed) & (rows["checkpoint"] == "final")
+        ]
+        if chosen.empty:
+            raise UserError(
+                f"calibration.{self.name}: {s.model} on {s.dataset} has no density, or its truth is unknown"
+            )
+        constant = 0.0
+        if s.mistake == "constant":
+            constant = 0.5 * Prepared(self.store.data_dir(s.dataset)).spec.dim * np.log(2 * np.pi)
+        mistake = "" if s.mistake == "none" else f", {s.mistake}"
+        return [
+            Line(
+                f"log p_model − log p_true{mistake}",
+                f"{s.dataset}/{s.model}, {row.variant}, n={row.n_real}",
+                0.0,
+                row.value + constant,
+                row.std_error,
+                "at most",
+            )
+            for row in chosen.itertuples(index=False)
+        ]

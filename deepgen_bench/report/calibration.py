@@ -1,0 +1,52 @@
+"""The calibration table: every estimator beside the truth that it was held against."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from deepgen_bench.files import read_json, write_text
+from deepgen_bench.report.render import Cell, Table, to_markdown
+
+COLUMNS = ["check", "estimator", "setting", "truth", "estimate", "std_error", "relation"]
+COLUMNS += ["deviation", "deviation_in_errors", "tolerance", "verdict", "expected"]
+
+
+def write_calibration(parts: Sequence[Path], directory: Path) -> str:
+    """Write `calibration.csv` (all digits) and `calibration.md` in `directory`; one line that sums them up."""
+    lines = pd.DataFrame([row for part in parts for row in read_json(part)])
+    lines["deviation"] = lines["estimate"] - lines["truth"]
+    error = lines["std_error"].where(lines["std_error"] > 0)
+    lines["deviation_in_errors"] = lines["deviation"] / error
+    write_text(directory / "calibration.csv", lines[COLUMNS].to_csv(index=False, lineterminator="\n"))
+    write_text(directory / "calibration.md", to_markdown(table(lines), columns=9))
+    return summary(lines)
+
+
+def summary(lines: pd.DataFrame) -> str:
+    surprises = lines.loc[lines["verdict"] != lines["expected"], "check"].unique()
+    right = int((lines["verdict"] == lines["expected"]).sum())
+    return f"{right} of {len(lines)} lines as expected" + (f"; not: {', '.join(surprises)}" if len(surprises) else "")
+
+
+def table(lines: pd.DataFrame) -> Table:
+    """For people: the controls, which must fail, after the rest."""
+    header = ["estimator", "setting", "truth", "estimate", "error", "deviation", "in errors", "tolerance", "verdict"]
+    rows = []
+    for line in lines.sort_values("expected", ascending=False, kind="stable").itertuples(index=False):
+        expected = line.verdict == line.expected
+        verdict = f"{line.verdict}{'' if line.expected == 'pass' and expected else f' ({line.expected} expected)'}"
+        cells = [line.estimator, line.setting, f"{'≤ ' * (line.relation == 'at most')}{line.truth:.5g}"]
+        cells += [f"{line.estimate:.5g}", f"{line.std_error:.2g}", f"{line.deviation:+.2g}"]
+        cells += ["exact" if pd.isna(line.deviation_in_errors) else f"{line.deviation_in_errors:+.1f}"]
+        cells += [f"{line.tolerance:g}", verdict]
+        rows.append([Cell(text, "" if expected else "bold") for text in cells])
+    notes = [
+        f"{summary(lines)}.",
+        "Pass: estimate ± 2 errors lies within the tolerance of the truth; fail: none of it does; undecided: the run "
+        "is too small to tell. The error is that of estimate − truth on the same examples (likelihoods) or of the mean "
+        "over replications. Tolerances stand in the experiment file.",
+        "≤: a lower bound, wrong only above the truth. Expected to fail: deliberate mistakes, and statistics with a "
+        "known bias, whose size the line shows.",
+    ]
+    return Table("calibration", "Calibration against known truth", header, rows, notes)

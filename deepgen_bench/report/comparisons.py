@@ -1,0 +1,116 @@
+"""Which models of a table can be told apart, by tests over seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import isfinite, isnan
+
+from deepgen_bench.report.paired import PairedErrors
+from deepgen_bench.report.selection import LIKELIHOODS
+from deepgen_bench.report.statistics import LEVEL, constant_samples, holm, t_test
+from deepgen_bench.report.summary import Spread
+
+
+@dataclass
+class Comparisons:
+    """What tests say of a table, by column: `best`, the models that no other is shown to beat, and `left_out`, those
+    without a spread over seeds; `count` tests in all, `paired` and `unpaired` ones among those of likelihoods, `bounds`
+    where a bound met another kind of number."""
+
+    best: list[list[Spread]] = field(default_factory=list)
+    left_out: list[list[Spread]] = field(default_factory=list)
+    count: int = 0
+    paired: int = 0
+    unpaired: int = 0
+    bounds: int = 0
+
+
+def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
+    """Test every two models of every ranked column, with Holm's correction over the whole table.
+
+    A column holds the groups that compete in it: those of models with a value, without the oracle.
+    All pairs count, not only those with the best mean: which mean is best is seen in the same data, so that the best
+    against the rest alone would err too often (the largest of five equal models' differences is that of the extremes).
+    """
+    result = Comparisons()
+    pairs: list[tuple[int, Spread, float]] = []  # column, the worse of two, p of their difference
+    for j, groups in enumerate(columns):
+        tested = _tested(groups)
+        ranked = direction_of(groups) in ("min", "max") and len({group.group.model for group in groups}) > 1
+        result.left_out.append([group for group in groups if ranked and not isfinite(group.half_width)])
+        result.best.append(tested)
+        for a, b in combinations(tested, 2):
+            worse, better = sorted((a, b), key=_goodness)
+            pairs.append((j, worse, p_value(a, b, errors) if may_beat(better, worse) else 1.0))
+            result.bounds += kind(a) != kind(b)
+            if a.column.metric in LIKELIHOODS:
+                known = _key(a, b) in errors
+                result.paired, result.unpaired = result.paired + known, result.unpaired + (not known)
+    result.count = len(pairs)
+    adjusted = holm([p for _, _, p in pairs])
+    beaten = {(j, worse.group) for (j, worse, _), p in zip(pairs, adjusted, strict=True) if p <= LEVEL}
+    result.best = [[group for group in best if (j, group.group) not in beaten] for j, best in enumerate(result.best)]
+    return result
+
+
+def p_value(a: Spread, b: Spread, errors: PairedErrors) -> float:
+    """Two-sided p of the difference of two means over independent seeds; 1 where an error that it needs is not known.
+
+    Welch's test. Likelihoods are means over examples as well: their difference also varies with the n test examples,
+    by the paired standard error in `errors` or else by √(se_a² + se_b²), which is larger where examples that are hard
+    for one model are hard for the other. What seeds and examples vary together is counted twice, on the safe side. Two
+    models that give the same number with every seed have no variance to test with: `constant_samples`.
+    """
+    variances = [a.sd**2 / a.n_seeds, b.sd**2 / b.n_seeds]
+    degrees = [a.n_seeds - 1, b.n_seeds - 1]
+    if a.column.metric in LIKELIHOODS:
+        paired = errors.get(_key(a, b))
+        variances.append(a.std_error**2 + b.std_error**2 if paired is None else paired**2)
+        degrees.append(max((a.column.n_real or 2) - 1, 1))
+    if not any(variances):
+        return constant_samples(a.mean - b.mean, a.n_seeds, b.n_seeds)
+    p = t_test(a.mean - b.mean, variances, degrees)
+    return 1.0 if isnan(p) else p
+
+
+def direction_of(groups: Sequence[Spread]) -> str:
+    """`min` or `max` where all groups say so, `none` where they say otherwise, differ, or there is none."""
+    directions = {group.direction for group in groups}
+    return directions.pop() if len(directions) == 1 else "none"
+
+
+def kind(group: Spread) -> str:
+    """`lower`, `upper`, or `point` for exact values and estimates alike."""
+    return group.bound if group.bound in ("lower", "upper") else "point"
+
+
+def may_beat(better: Spread, worse: Spread) -> bool:
+    """Whether the order of two means can be that of the true values.
+
+    Bounds of a kind are compared as numbers. Against another kind a bound counts as far as it holds: where larger is
+    better a lower bound can show its model to be better but not worse, an upper one worse but not better.
+    """
+    safe, unsafe = ("lower", "upper") if better.direction == "max" else ("upper", "lower")
+    return kind(better) == kind(worse) or (kind(better) != unsafe and kind(worse) != safe)
+
+
+def _tested(groups: Sequence[Spread]) -> list[Spread]:
+    """The groups that can be tested against each other.
+
+    None where a column has no direction or fewer than two models with two seeds, or where the best mean is one that
+    cannot be tested, as none could then be called best.
+    """
+    tested = [group for group in groups if isfinite(group.half_width)]
+    if direction_of(groups) == "none" or len({group.group.model for group in tested}) < 2:
+        return []
+    top = max(map(_goodness, groups))
+    return tested if top == max(map(_goodness, tested)) else []
+
+
+def _goodness(group: Spread) -> float:
+    return group.mean if group.direction == "max" else -group.mean
+
+
+def _key(a: Spread, b: Spread) -> tuple:
+    column = a.column
+    return (a.group.dataset, column.metric, column.variant, column.n_real, frozenset((a.group.model, b.group.model)))

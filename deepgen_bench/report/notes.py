@@ -1,0 +1,141 @@
+"""What a reader must know under a table."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from deepgen_bench.report.comparisons import Comparisons
+from deepgen_bench.report.headings import IN_HEADING
+from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.sheet import Row, Sheet
+from deepgen_bench.report.statistics import LEVEL
+from deepgen_bench.report.summary import Comparable, Event, Spread
+from deepgen_bench.results import parse_variant
+
+# Without a value: what does not apply, or else the worst thing that happened, names the cell.
+WORDS = {
+    "not_applicable": "n/a",
+    "diverged": "diverged",
+    "failed": "failed",
+    "not_converged": "not converged",
+    "suspect": "suspect",
+}
+MARKS = {"suspect": "?", "not_converged": "!"}
+BOUNDS = {"lower": "lower bound", "upper": "upper bound", "exact": "exact", "estimate": "estimate"}
+OUTPUTS = {"mean": "the decoder's mean", "draw": "a draw from the decoder"}
+
+
+def notes(
+    sheet: Sheet,
+    rows: Sequence[Row],
+    columns: Sequence[Comparable],
+    names: Sequence[str],
+    found: Sequence[Sequence[Spread | None]],
+    comparisons: Comparisons,
+    checkpoint: str,
+) -> Iterable[str]:
+    """The notes of a table, of which `names` heads the columns and `found` holds the cells by row."""
+    names = _short(names)
+    yield "±: half-width of the 95 % t interval over seeds, given the one test set; none for a single seed."
+    yield from _tests(names, comparisons)
+    models = {row.model for row in rows}
+    final = sorted({s.group.model for s in sheet.spreads if s.group.checkpoint == "final"} & models)
+    fallback = f"; final where a model has no other: {', '.join(final)}" if checkpoint == "best" and final else ""
+    yield f"Checkpoint: {checkpoint}{fallback}."
+    if ORACLE in models:
+        yield (
+            "oracle: real data in the place of samples, the reference point of every metric, not ranked. It is not a "
+            "strict floor: an under-dispersed model can score better."
+        )
+    for output, its in _grouped((row.output, row.model) for row in rows if row.output and row.label == row.model):
+        yield f"A sample of {', '.join(its)} is {OUTPUTS.get(output, output)}."
+    sizes, facts = map(_size, columns), [_fact(j, columns, found) for j in range(len(columns))]
+    for fact, headed in [*_grouped(zip(sizes, names, strict=True)), *_grouped(zip(facts, names, strict=True))]:
+        if fact:
+            yield f"{fact}: {', '.join(headed) if len(headed) < len(names) else 'all'}."
+    for (word, reason), its in _events(sheet, rows, found):
+        yield f"{word} ({', '.join(its)}): {reason}."
+
+
+def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
+    """What bold means, of which tests, and what they leave out."""
+    if comparisons.count:
+        yield (
+            f"Bold (*): not told apart from the best, as no other model is shown to be better at {LEVEL * 100:g} % "
+            "(Welch's t-test over seeds for every two models, Holm's correction for all "
+            f"{comparisons.count} of the table)."
+        )
+    else:
+        yield "Nothing is bold: too few models with at least two seeds to compare."
+    yield "↑ larger, ↓ smaller is better; no arrow: not ranked."
+    if comparisons.paired:
+        yield "Likelihoods of two models are compared example by example, on the same test examples, and over seeds."
+    if comparisons.unpaired:
+        yield (
+            f"Likelihoods are compared as if on different test examples where the examples' own values are not there "
+            f"({comparisons.unpaired} comparisons): this misses differences."
+        )
+    if comparisons.bounds:
+        yield "A bound is held against another kind of number only as far as it holds; beyond that both stay bold."
+    left_out = [
+        (group.group.model, name) for name, groups in zip(names, comparisons.left_out, strict=True) for group in groups
+    ]
+    for model, headed in _grouped(left_out if comparisons.count else []):
+        yield f"Not compared, fewer than two seeds with a finite value: {model} in {', '.join(headed)}."
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Headings without unit and representation, where that leaves them different."""
+    short = [re.sub(r" \[.*\]$", "", name) for name in names]
+    return [brief if short.count(brief) == 1 else name for brief, name in zip(short, names, strict=True)]
+
+
+def _size(column: Comparable) -> str:
+    counts = [f"n_real {column.n_real}"] * bool(column.n_real)
+    counts += [f"n_generated {column.n_generated}"] * bool(column.n_generated)
+    return ", ".join([*counts, f"{column.reference_split} split"])
+
+
+def _fact(j: int, columns: Sequence[Comparable], found: Sequence[Sequence[Spread | None]]) -> str:
+    """Kind of number and the parts of the variant that no heading shows."""
+    pairs = [f"{k}={text}" for k, text in parse_variant(columns[j].variant).items() if k not in IN_HEADING]
+    cells = [line[j] for line in found]
+    kinds = list(dict.fromkeys(BOUNDS[spread.bound] for spread in cells if spread and spread.n_seeds))
+    return ", ".join([*(kinds if kinds != ["estimate"] else []), *pairs])
+
+
+def _events(
+    sheet: Sheet, rows: Sequence[Row], found: Sequence[Sequence[Spread | None]]
+) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    """What befell the replicates of a table, by status and reason; reasons that differ in numbers alone are one."""
+    models = {row.model for row in rows}
+    lost = [(spread, event) for spread in sheet.spreads for event in spread.events if event.status == "diverged"]
+    shown = [(spread, event) for line in found for spread in line if spread for event in spread.events]
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    seeds: dict[tuple[str, str], dict[str, set[int]]] = {}
+    for spread, event in [*lost, *shown]:
+        if event.reason and spread.group.model in models:
+            key = _word(event, spread), re.sub(r"\d[\d.,e+-]*", "#", event.reason)
+            reasons.setdefault(key, {})[event.reason.rstrip(".")] = None
+            seeds.setdefault(key, {}).setdefault(spread.group.model, set()).add(event.seed)
+    for (word, pattern), its in seeds.items():
+        first, *others = reasons[word, pattern]
+        names = [model if word == WORDS["not_applicable"] else f"{model} {_seeds(of)}" for model, of in its.items()]
+        yield (word, f"{first} (and {len(others)} alike)" if others else first), names
+
+
+def _word(event: Event, spread: Spread) -> str:
+    word = WORDS[event.status]
+    return f"{MARKS[event.status]} {word}" if spread.n_seeds and event.status in MARKS else word
+
+
+def _seeds(numbers: Iterable[int]) -> str:
+    ordered = sorted(numbers)
+    return f"seed{'s' if len(ordered) > 1 else ''} {', '.join(map(str, ordered))}"
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
+    """Names collected by what is said of them, both in order of appearance and once."""
+    collected: dict[str, dict[str, None]] = {}
+    for key, name in pairs:
+        collected.setdefault(key, {})[name] = None
+    return [(key, list(names)) for key, names in collected.items()]

@@ -1,0 +1,23 @@
+"""Run one check of the experiment's calibration."""
+
+from dataclasses import asdict
+
+from deepgen_bench.calibration.check import judge
+from deepgen_bench.files import write_json
+from deepgen_bench.store import Store
+
+
+def calibrate(store: Store, name: str) -> None:
+    """Write the check's lines with their verdicts; whether they are as expected is for the table to say."""
+    entry = store.experiment.calibration[name]
+    lines = store.experiment.check(name)(name, store.experiment.check_settings(name), store).lines()
+    rows = []
+    for line in lines:
+        verdict = judge(line, entry.tolerance)
+        # the bound between the ends of a curve holds whatever becomes of the end
+        expected = "pass" if line.relation == "at most" and entry.expect == "fail" else entry.expect
+        rows.append(
+            asdict(line) | {"check": name, "tolerance": entry.tolerance, "verdict": verdict, "expected": expected}
+        )
+        print(f"{line.estimator}, {line.setting}: {line.estimate:.6g} of {line.truth:.6g}, {verdict}")
+    write_json(store.calibration(name), rows)

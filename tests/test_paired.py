@@ -1,0 +1,137 @@
+"""Likelihoods compared example by example, from the values beside the runs to the table."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from tidy_rows import row
+
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import write_array
+from deepgen_bench.report.paired import COLUMNS, load_paired, paired_differences, paired_errors
+from deepgen_bench.report.summary import aggregate
+from deepgen_bench.report.tables import comparison_tables
+from deepgen_bench.results import load_results, write_rows
+
+N = 60
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """`measured(model, values, metric, …)`: rows of a likelihood with `values` (seeds, N), kept as the stage does."""
+
+    def keep(model, values, metric="log_likelihood", variant="", checkpoint="final", **cells):
+        stem = f"{metric}_k{variant[2:]}" if variant.startswith("K=") else metric
+        rows = []
+        for seed, of in enumerate(values):
+            run_id = f"digits/{model}/settings/seed_{seed}"
+            write_array(tmp_path / "runs" / run_id / "measurements" / f"{stem}_{checkpoint}.npy", of)
+            own = {"model": model, "metric": metric, "variant": variant, "checkpoint": checkpoint, "run_id": run_id}
+            numbers = {"value": of.mean(), "std_error": of.std(ddof=1) / math.sqrt(len(of)), "seed": seed}
+            sizes = {"n_real": len(of), "n_generated": None, "direction": "max", "bound": "exact"}
+            rows.append(row(**own, **numbers, **sizes | cells))
+        return rows
+
+    return keep
+
+
+@pytest.fixture
+def values():
+    """Three models on examples that are hard for all of them."""
+    rng = np.random.default_rng(0)
+    hard = 5 * rng.standard_normal(N)
+    effects = {"gaussian": 0.0, "flow": 0.3, "kde": 0.31}
+    return {
+        m: hard + e + 0.2 * rng.standard_normal((4, 1)) * 0.1 + 0.2 * rng.standard_normal((4, N))
+        for m, e in effects.items()
+    }
+
+
+def test_a_difference_is_that_of_the_values_averaged_over_seeds(frame, measured, values, tmp_path):
+    rows = frame([r for model, of in values.items() for r in measured(model, of)])
+    found = paired_differences(rows, tmp_path / "runs")
+    assert list(found) == COLUMNS and len(found) == 3
+    line = found[(found["model_a"] == "gaussian") & (found["model_b"] == "kde")].iloc[0]
+    difference = (values["gaussian"] - values["kde"]).mean(0)
+    assert line["difference"] == pytest.approx(difference.mean())
+    assert line["std_error"] == pytest.approx(difference.std(ddof=1) / math.sqrt(N)) and line["n"] == N
+    assert line["std_error"] < 0.1 * rows["std_error"].min()
+
+
+def test_only_models_on_the_same_examples_of_the_same_measurement_are_paired(frame, measured, values, tmp_path):
+    (a, b, c) = values.values()
+    rows = measured("a", a, "iw_elbo", "K=5", bound="lower") + measured("b", b, "iw_elbo", "K=5", bound="lower")
+    rows += measured("c", c, "iw_elbo", "K=50") + measured("d", c[:, : N - 1], "iw_elbo", "K=5")
+    rows += measured("oracle", c, "iw_elbo", "K=5")
+    rows += [r | {"reference_split": "train"} for r in measured("e", c) + measured("f", c)]
+    found = paired_differences(frame(rows), tmp_path / "runs")
+    assert found[["metric", "variant", "model_a", "model_b", "n"]].values.tolist() == [["iw_elbo", "K=5", "a", "b", N]]
+
+
+@pytest.mark.parametrize("harm", ["gone", "of other examples", "not finite"])
+def test_a_model_whose_values_are_not_those_of_its_rows_is_left_out(frame, measured, values, tmp_path, harm):
+    rows = frame([r for model, of in values.items() for r in measured(model, of)])
+    path = tmp_path / "runs/digits/flow/settings/seed_2/measurements/log_likelihood_final.npy"
+    if harm == "gone":
+        path.unlink()
+    else:
+        write_array(path, values["flow"][2] + (1e-3 if harm == "of other examples" else np.nan))
+    found = paired_differences(rows, tmp_path / "runs")
+    assert found[["model_a", "model_b"]].values.tolist() == [["gaussian", "kde"]]
+
+
+def test_best_is_paired_with_final_of_a_model_that_has_no_other(frame, measured, values, tmp_path):
+    a, b, best = values.values()
+    rows = frame(measured("a", a) + measured("a", best, checkpoint="best") + measured("b", b))
+    found = paired_differences(rows, tmp_path / "runs").set_index("checkpoint")
+    assert found.loc["final", "difference"] == pytest.approx((a - b).mean())
+    assert found.loc["best", "difference"] == pytest.approx((best - b).mean())
+
+
+def test_doubtful_values_are_paired_and_lost_ones_are_not_missed(frame, measured, values, tmp_path):
+    rows = measured("a", values["flow"]) + measured("b", values["kde"])
+    rows[0] |= {"status": "suspect", "reason": "heavy tails"}
+    rows[5] |= {"status": "diverged", "value": None}
+    (line,) = paired_differences(frame(rows), tmp_path / "runs").itertuples()
+    assert line.difference == pytest.approx(values["flow"].mean() - values["kde"][[0, 2, 3]].mean())
+
+
+def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, values, tmp_path):
+    write_rows(tmp_path / "part.csv", [r for model, of in values.items() for r in measured(model, of)])
+    home = tmp_path / "demo"
+    aggregate([tmp_path / "part.csv"], home)
+    assert sorted(path.name for path in home.iterdir()) == ["metrics.csv", "paired.csv", "summary.csv"]
+    paired = load_paired(home)
+    assert paired_errors(paired, "demo", "best") == {} != paired_errors(paired, "demo", "final")
+
+    def bold(**told):
+        (table,) = comparison_tables(load_results(home), **told)
+        return {line[0].text for line in table.rows if line[3].emphasis == "bold"}, " ".join(table.notes)
+
+    assert bold(paired=paired)[0] == {"flow", "kde"} and "example by example" in bold(paired=paired)[1]
+    assert bold()[0] == set(values) and "as if on different test examples" in bold()[1]
+    (home / "paired.csv").unlink()
+    assert load_paired(home).empty and bold(paired=load_paired(home))[0] == set(values)
+
+
+def test_pairs_of_two_machines_count_with_the_larger_error(measured, values, tmp_path):
+    for name, of in (("one", slice(0, 2)), ("two", slice(2, 4))):
+        write_rows(tmp_path / f"{name}.csv", [r for m in ("flow", "kde") for r in measured(m, values[m][of])])
+        aggregate([tmp_path / f"{name}.csv"], tmp_path / name)
+    each = [load_paired(tmp_path / name)["std_error"].item() for name in ("one", "two")]
+    both = load_paired(tmp_path / "one", tmp_path / "two", tmp_path / "one")
+    assert both["std_error"].item() == max(each) > min(each)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "metrics.csv").touch()
+    path = tmp_path / "paired.csv"
+    pd.DataFrame(columns=COLUMNS[1:]).to_csv(path, index=False)
+    with pytest.raises(UserError, match=f"{path}: found columns dataset, .*; valid: experiment, dataset"):
+        load_paired(tmp_path)
+    pd.DataFrame([["demo", "d", "final", "elbo", "", "a", "b", 1.0, "much", 3]], columns=COLUMNS).to_csv(
+        path, index=False
+    )
+    with pytest.raises(UserError, match=f"{path}: not a readable table"):
+        load_paired(tmp_path)
