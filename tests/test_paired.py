@@ -8,7 +8,7 @@ import pytest
 from tidy_rows import row
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_array
+from deepgen_bench.files import write_arrays
 from deepgen_bench.report.paired import COLUMNS, load_paired, paired_differences, paired_errors
 from deepgen_bench.report.summary import aggregate
 from deepgen_bench.report.tables import comparison_tables
@@ -18,15 +18,21 @@ N = 60
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """`measured(model, values, metric, …)`: rows of a likelihood with `values` (seeds, N), kept as the stage does."""
+def vectors():
+    """What `measured` keeps."""
+    return {}
+
+
+@pytest.fixture
+def measured(vectors):
+    """`measured(model, values, metric, …)`: rows of a likelihood with `values` (seeds, N), kept in `vectors`."""
 
     def keep(model, values, metric="log_likelihood", variant="", checkpoint="final", **cells):
         stem = f"{metric}_k{variant[2:]}" if variant.startswith("K=") else metric
         rows = []
         for seed, of in enumerate(values):
             run_id = f"digits/{model}/settings/seed_{seed}"
-            write_array(tmp_path / "runs" / run_id / "measurements" / f"{stem}_{checkpoint}.npy", of)
+            vectors[f"{run_id}/{stem}_{checkpoint}"] = of
             own = {"model": model, "metric": metric, "variant": variant, "checkpoint": checkpoint, "run_id": run_id}
             numbers = {"value": of.mean(), "std_error": of.std(ddof=1) / math.sqrt(len(of)), "seed": seed}
             sizes = {"n_real": len(of), "n_generated": None, "direction": "max", "bound": "exact"}
@@ -48,9 +54,9 @@ def values():
     }
 
 
-def test_a_difference_is_that_of_the_values_averaged_over_seeds(frame, measured, values, tmp_path):
+def test_a_difference_is_that_of_the_values_averaged_over_seeds(frame, measured, values, vectors):
     rows = frame([r for model, of in values.items() for r in measured(model, of)])
-    found = paired_differences(rows, tmp_path / "runs")
+    found = paired_differences(rows, vectors)
     assert list(found) == COLUMNS and len(found) == 3
     line = found[(found["model_a"] == "gaussian") & (found["model_b"] == "kde")].iloc[0]
     difference = (values["gaussian"] - values["kde"]).mean(0)
@@ -59,46 +65,47 @@ def test_a_difference_is_that_of_the_values_averaged_over_seeds(frame, measured,
     assert line["std_error"] < 0.1 * rows["std_error"].min()
 
 
-def test_only_models_on_the_same_examples_of_the_same_measurement_are_paired(frame, measured, values, tmp_path):
+def test_only_models_on_the_same_examples_of_the_same_measurement_are_paired(frame, measured, values, vectors):
     (a, b, c) = values.values()
     rows = measured("a", a, "iw_elbo", "K=5", bound="lower") + measured("b", b, "iw_elbo", "K=5", bound="lower")
     rows += measured("c", c, "iw_elbo", "K=50") + measured("d", c[:, : N - 1], "iw_elbo", "K=5")
     rows += measured("oracle", c, "iw_elbo", "K=5")
     rows += [r | {"reference_split": "train"} for r in measured("e", c) + measured("f", c)]
-    found = paired_differences(frame(rows), tmp_path / "runs")
+    found = paired_differences(frame(rows), vectors)
     assert found[["metric", "variant", "model_a", "model_b", "n"]].values.tolist() == [["iw_elbo", "K=5", "a", "b", N]]
 
 
 @pytest.mark.parametrize("harm", ["gone", "of other examples", "not finite"])
-def test_a_model_whose_values_are_not_those_of_its_rows_is_left_out(frame, measured, values, tmp_path, harm):
+def test_a_model_whose_values_are_not_those_of_its_rows_is_left_out(frame, measured, values, vectors, harm):
     rows = frame([r for model, of in values.items() for r in measured(model, of)])
-    path = tmp_path / "runs/digits/flow/settings/seed_2/measurements/log_likelihood_final.npy"
+    key = "digits/flow/settings/seed_2/log_likelihood_final"
     if harm == "gone":
-        path.unlink()
+        del vectors[key]
     else:
-        write_array(path, values["flow"][2] + (1e-3 if harm == "of other examples" else np.nan))
-    found = paired_differences(rows, tmp_path / "runs")
+        vectors[key] = values["flow"][2] + (1e-3 if harm == "of other examples" else np.nan)
+    found = paired_differences(rows, vectors)
     assert found[["model_a", "model_b"]].values.tolist() == [["gaussian", "kde"]]
 
 
-def test_best_is_paired_with_final_of_a_model_that_has_no_other(frame, measured, values, tmp_path):
+def test_best_is_paired_with_final_of_a_model_that_has_no_other(frame, measured, values, vectors):
     a, b, best = values.values()
     rows = frame(measured("a", a) + measured("a", best, checkpoint="best") + measured("b", b))
-    found = paired_differences(rows, tmp_path / "runs").set_index("checkpoint")
+    found = paired_differences(rows, vectors).set_index("checkpoint")
     assert found.loc["final", "difference"] == pytest.approx((a - b).mean())
     assert found.loc["best", "difference"] == pytest.approx((best - b).mean())
 
 
-def test_doubtful_values_are_paired_and_lost_ones_are_not_missed(frame, measured, values, tmp_path):
+def test_doubtful_values_are_paired_and_lost_ones_are_not_missed(frame, measured, values, vectors):
     rows = measured("a", values["flow"]) + measured("b", values["kde"])
     rows[0] |= {"status": "suspect", "reason": "heavy tails"}
     rows[5] |= {"status": "diverged", "value": None}
-    (line,) = paired_differences(frame(rows), tmp_path / "runs").itertuples()
+    (line,) = paired_differences(frame(rows), vectors).itertuples()
     assert line.difference == pytest.approx(values["flow"].mean() - values["kde"][[0, 2, 3]].mean())
 
 
-def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, values, tmp_path):
+def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, values, vectors, tmp_path):
     write_rows(tmp_path / "part.csv", [r for model, of in values.items() for r in measured(model, of)])
+    write_arrays(tmp_path / "part.npz", vectors)
     home = tmp_path / "demo"
     aggregate([tmp_path / "part.csv"], home)
     assert sorted(path.name for path in home.iterdir()) == ["metrics.csv", "paired.csv", "summary.csv"]
@@ -115,9 +122,10 @@ def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, val
     assert load_paired(home).empty and bold(paired=load_paired(home))[0] == set(values)
 
 
-def test_pairs_of_two_machines_count_with_the_larger_error(measured, values, tmp_path):
+def test_pairs_of_two_machines_count_with_the_larger_error(measured, values, vectors, tmp_path):
     for name, of in (("one", slice(0, 2)), ("two", slice(2, 4))):
         write_rows(tmp_path / f"{name}.csv", [r for m in ("flow", "kde") for r in measured(m, values[m][of])])
+        write_arrays(tmp_path / f"{name}.npz", vectors)
         aggregate([tmp_path / f"{name}.csv"], tmp_path / name)
     each = [load_paired(tmp_path / name)["std_error"].item() for name in ("one", "two")]
     both = load_paired(tmp_path / "one", tmp_path / "two", tmp_path / "one")

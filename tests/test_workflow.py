@@ -265,7 +265,7 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
     rows = pd.concat([pd.read_csv(copy.folder / target) for target in targets])
     assert set(rows.model[rows.metric == "extent"]) == set(QUICK["models"])
     old = pd.read_csv(copy.folder / "results" / "quick" / "metrics.csv")
-    key = ["model", "seed", "metric", "variant", "checkpoint"]
+    key = ["model", "seed", "metric", "variant", "n_generated", "checkpoint"]
     kept = old[old.dataset == "gaussian_ring"].merge(rows, on=key)
     kept = kept[kept.status_x == "ok"]
     assert len(kept) and (kept.value_x == kept.value_y).all()

@@ -7,7 +7,7 @@ import numpy as np
 from deepgen_bench.calibration.check import Check, Line
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import read_array
+from deepgen_bench.files import read_arrays
 from deepgen_bench.results import read_rows
 from deepgen_bench.settings import Settings
 
@@ -31,13 +31,19 @@ class TrainedVAE(Check):
 
     def lines(self) -> list[Line]:
         s = self.settings
-        directory = self.store.run_dir(s.dataset, s.model, s.seed) / "measurements"
-        exact = read_array(directory / "log_likelihood_final.npy")
+        block = s.seed // self.store.experiment.seeds_per_job
+        path = self.store.measurements(s.dataset, s.model, block, "likelihood").with_suffix(".npz")
+        vectors, run = read_arrays(path), self.store.run_id(s.dataset, s.model, s.seed)
+        if f"{run}/log_likelihood_final" not in vectors:
+            raise UserError(
+                f"calibration.{self.name}: {s.model} on {s.dataset} has no exact likelihood to be held against"
+            )
+        exact = vectors[f"{run}/log_likelihood_final"]
         likelihood = self.store.experiment.likelihood
         assert likelihood is not None
         lines = []
         for k in likelihood.k:
-            estimate = read_array(directory / f"iw_elbo_k{k}_final.npy")
+            estimate = vectors[f"{run}/iw_elbo_k{k}_final"]
             difference = estimate - exact
             lines.append(
                 Line(

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import read_array
 from deepgen_bench.report.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
 from deepgen_bench.results import metric_files, parse_variant
 
@@ -21,13 +20,14 @@ COLUMNS = [*PAIR[:-1], "difference", "std_error", "n"]
 PairedErrors = Mapping[Hashable, float]
 
 
-def paired_differences(rows: pd.DataFrame, runs: Path) -> pd.DataFrame:
+def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Every two models' mean difference over the test examples that both were measured on, columns `COLUMNS`.
 
-    `runs` is the folder that `run_id` lies in. With a(x) the mean over seeds of a model's value at example x,
-    `difference` is the mean of a(x) - b(x) over the n examples and `std_error` its standard error over examples, s/√n:
-    what is common to both models cancels. Checkpoints as tables show them: `best` takes a model without one as it is
-    finally. A model is left out where the values behind one of its measurements are not there.
+    `vectors` holds per-example values by `<run_id>/<measurement>_<checkpoint>`. With a(x) the mean over seeds of a
+    model's value at example x, `difference` is the mean of a(x) - b(x) over the n examples and `std_error` its standard
+    error over examples, s/√n: what is common to both models cancels. Checkpoints as tables show them: `best` takes a
+    model without one as it is finally. A model is left out where the values behind one of its measurements are not
+    there.
     """
     records = []
     for checkpoint in rows["checkpoint"].unique():
@@ -36,7 +36,7 @@ def paired_differences(rows: pd.DataFrame, runs: Path) -> pd.DataFrame:
         shown = shown[shown["reference_split"] == "test"]
         for key, column in shown.groupby(["experiment", "dataset", "metric", "variant", "n_real"], sort=False):
             experiment, dataset, metric, variant, n = key
-            found = {model: _over_seeds(own, runs) for model, own in column.groupby("model", sort=False)}
+            found = {model: _over_seeds(own, vectors) for model, own in column.groupby("model", sort=False)}
             known = [(model, values) for model, values in found.items() if values is not None]
             for (model_a, a), (model_b, b) in combinations(known, 2):
                 difference, error = float((a - b).mean()), float((a - b).std(ddof=1) / sqrt(n))
@@ -66,19 +66,18 @@ def paired_errors(paired: pd.DataFrame, experiment: str, checkpoint: str) -> Pai
     }
 
 
-def _over_seeds(rows: pd.DataFrame, runs: Path) -> np.ndarray | None:
+def _over_seeds(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """Per-example values (n,) of a model, averaged over its seeds; None unless those of every seed are there."""
-    vectors = [vector for row in rows.itertuples(index=False) if (vector := _vector(row, runs)) is not None]
-    return np.mean(vectors, axis=0) if len(vectors) == len(rows) else None
+    found = [values for row in rows.itertuples(index=False) if (values := _values(row, vectors)) is not None]
+    return np.mean(found, axis=0) if len(found) == len(rows) else None
 
 
-def _vector(row: Any, runs: Path) -> np.ndarray | None:
-    """The values behind one measurement, or None: not kept, or overwritten by a measurement on other examples."""
+def _values(row: Any, vectors: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The values behind one measurement, or None: not kept, or not those that its value is the mean of."""
     k = parse_variant(row.variant).get("K")
-    path = runs / row.run_id / "measurements" / f"{row.metric}{f'_k{k}' if k else ''}_{row.checkpoint}.npy"
-    if not path.is_file():
+    values = vectors.get(f"{row.run_id}/{row.metric}{f'_k{k}' if k else ''}_{row.checkpoint}")
+    if values is None:
         return None
-    values = read_array(path)
     fits = values.shape == (row.n_real,) and row.n_real > 1 and isclose(values.mean(), row.value, rel_tol=1e-9)
     return values if fits and np.isfinite(values).all() else None
 

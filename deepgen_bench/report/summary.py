@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_text
+from deepgen_bench.files import read_arrays, write_text
 from deepgen_bench.report.paired import FILE, paired_differences
 from deepgen_bench.report.selection import has_value
 from deepgen_bench.report.statistics import half_width
@@ -133,14 +133,19 @@ def spreads(rows: pd.DataFrame) -> Iterator[Spread]:
 def aggregate(parts: Sequence[Path], output_dir: Path) -> None:
     """Join the measurement files `parts`, in their order, to an experiment's tables.
 
-    `output_dir` is the experiment's folder, beside `runs/`; written are `metrics.csv`, `summary.csv` and `paired.csv`.
-    Errors: `UserError` if a measurement is there twice, or a file does not keep to the schema.
+    An `.npz` file beside a part holds the per-example values behind its likelihoods. Written to `output_dir` are
+    `metrics.csv`, `summary.csv` and `paired.csv`. Errors: `UserError` if a measurement is there twice, or a file does
+    not keep to the schema.
     """
     if not parts:
         raise UserError(f"{output_dir}: no measurement files to aggregate")
     rows = merge([(str(part), read_rows(Path(part))) for part in parts], repeats=False)
     write_rows(output_dir / "metrics.csv", rows)
-    paired = paired_differences(rows, output_dir.parent / "runs")
+    vectors: dict[str, np.ndarray] = {}
+    for part in parts:
+        if part.with_suffix(".npz").is_file():
+            vectors |= read_arrays(part.with_suffix(".npz"))
+    paired = paired_differences(rows, vectors)
     for name, table in (("summary.csv", summarise(rows)), (FILE, paired)):
         write_text(output_dir / name, table.to_csv(index=False, lineterminator="\n"))
 

@@ -6,6 +6,7 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
-from deepgen_bench.files import read_json, write_array, write_json
+from deepgen_bench.files import read_arrays, read_json, write_arrays, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
@@ -54,10 +55,14 @@ class Block:
         }
         return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
 
+    def cache(self, run: Run, name: str, identity: Any) -> tuple[Path, Any]:
+        """The file that keeps what a stage measured of a replicate, and what its rows depend on."""
+        identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
+        return run.directory / "measurements" / f"{name}-{short_hash(identity)}.json", identity
+
     def cached(self, run: Run, name: str, identity: Any, measure: Callable[[], list[Row]]) -> list[Row]:
         """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
-        identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
-        path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
+        path, identity = self.cache(run, name, identity)
         if not path.is_file():
             write_json(path, identity | {"rows": measure()})
         return [row | {"experiment": self.store.experiment.name} for row in read_json(path)["rows"]]
@@ -149,22 +154,29 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
     identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
+    vectors: dict[str, np.ndarray] = {}
     with Progress(f"{dataset}/{model} likelihood") as progress:
         for done, run in enumerate(todo.runs.values(), 1):
+            values = todo.cache(run, "likelihood", identity)[0].with_suffix(".npz")
 
-            def measure(run: Run = run) -> list[Row]:
-                found = []
+            def measure(run: Run = run, values: Path = values) -> list[Row]:
+                found: list[Row] = []
+                kept: dict[str, np.ndarray] = {}
                 for checkpoint in run.checkpoints:
                     # loading a network that has no density would import torch for nothing
                     generative = run.model(checkpoint, device) if todo.family in ("tractable", "latent") else None
                     measured = model_likelihood.measure(generative, todo.family, held_out, settings.k, density)
-                    for name, values in measured.vectors.items():
-                        write_array(run.directory / "measurements" / f"{name}_{checkpoint}.npy", values)
+                    kept |= {f"{name}_{checkpoint}": vector for name, vector in measured.vectors.items()}
                     found += todo.rows(run, checkpoint, measured.measurements)
+                write_arrays(values, kept)
                 return found
 
             if run.info["status"] == "ok":
                 rows += todo.cached(run, "likelihood", identity, measure)
+                run_id = store.run_id(dataset, model, run.info["seed"])
+                vectors |= {f"{run_id}/{name}": vector for name, vector in read_arrays(values).items()}
             progress(done, len(todo.runs), "")
     rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
-    write_rows(store.measurements(dataset, model, block, "likelihood"), rows)
+    path = store.measurements(dataset, model, block, "likelihood")
+    write_arrays(path.with_suffix(".npz"), vectors)
+    write_rows(path, rows)

@@ -50,6 +50,7 @@ rule likelihood:
         rules.train.output,
     output:
         f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.csv",
+        f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.npz",
     log:
         f"{HOME}/logs/likelihood/{{dataset}}/{{model}}_{{block}}.log",
     benchmark:
