@@ -18,7 +18,8 @@ Verdict = Literal["pass", "fail", "undecided"]
 class Line:
     """An `estimate` of a known `truth`; `std_error` is that of their difference, 0 where both are the same by algebra.
 
-    `relation` "at most" is for bounds: only an estimate above the truth is wrong.
+    `relation` "at most" is for bounds: only an estimate above the truth is wrong. `companion` marks what must hold even
+    where the check is expected to fail.
     """
 
     estimator: str
@@ -27,6 +28,7 @@ class Line:
     estimate: float
     std_error: float
     relation: Relation = "equal"
+    companion: bool = False
 
 
 def judge(line: Line, tolerance: float) -> Verdict:

@@ -53,6 +53,7 @@ class TrainedVAE(Check):
                     float(estimate.mean()),
                     float(difference.std(ddof=1) / np.sqrt(len(difference))),
                     "equal" if k == likelihood.k[-1] else "at most",
+                    companion=k != likelihood.k[-1],
                 )
             )
         return lines

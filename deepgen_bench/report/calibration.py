@@ -16,7 +16,8 @@ def write_calibration(parts: Sequence[Path], directory: Path) -> str:
     """Write `calibration.csv` (all digits) and `calibration.md` in `directory`; one line that sums them up."""
     lines = pd.DataFrame([row for part in parts for row in read_json(part)])
     lines["deviation"] = lines["estimate"] - lines["truth"]
-    error = lines["std_error"].where(lines["std_error"] > 0)
+    # below this it is rounding, not sampling
+    error = lines["std_error"].where(lines["std_error"] > 1e-6 * lines["truth"].abs().clip(lower=1))
     lines["deviation_in_errors"] = lines["deviation"] / error
     write_text(directory / "calibration.csv", lines[COLUMNS].to_csv(index=False, lineterminator="\n"))
     write_text(directory / "calibration.md", to_markdown(table(lines), columns=9))
