@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -63,3 +64,11 @@ def test_every_command_and_file_in_the_readme_exists() -> None:
         assert (ROOT / path).exists(), path
     for name in re.findall(r"`(configs/\w+\.yaml)`", README):
         assert Store(load_experiment(ROOT / name)).all_measurements()
+
+
+def test_every_function_in_the_readme_exists() -> None:
+    (listed,) = re.findall(r"In Python every metric is (.*?)\n\n", README, re.DOTALL)
+    names = re.findall(r"`(?:deepgen_bench\.metrics\.|…)(\w+)\.(\w+)\(", listed)
+    assert len(names) > 3
+    for module, function in names:
+        assert callable(getattr(import_module(f"deepgen_bench.metrics.{module}"), function))
