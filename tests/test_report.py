@@ -221,7 +221,7 @@ def test_notes_say_how_to_read_the_table(frame):
     (table,) = comparison_tables(frame(rows))
     notes = "\n".join(table.notes)
     for part in (
-        "±: half-width of the 95 % t interval over seeds, given the one test set",
+        "over seeds, for likelihoods also over the test examples, otherwise given the one test set",
         "↑ larger, ↓ smaller is better; no arrow: not ranked.",
         "Checkpoint: final.",
         "oracle: real data",

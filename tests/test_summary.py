@@ -11,7 +11,7 @@ from scipy.stats import t
 from tidy_rows import row, seeds
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.report.summary import summarise
+from deepgen_bench.report.summary import spreads, summarise
 from deepgen_bench.results import COLUMNS
 
 
@@ -85,3 +85,16 @@ def test_one_group_has_one_bound_and_one_value_per_seed(frame):
         summarise(frame([row(seed=0), row(seed=1, bound="lower")]))
     with pytest.raises(UserError, match="seed 0 appears twice"):
         summarise(frame([row(), row()]))
+
+
+def test_likelihoods_show_the_error_over_test_examples_too(frame):
+    """Seeds share the test examples, so that their spread knows nothing of them."""
+    values = [1.0, 1.2, 1.4]
+    likelihood = seeds(values, metric="log_likelihood", variant="", std_error=0.3, n_real=50)
+    (found,) = spreads(frame(likelihood))
+    assert found.half_width == pytest.approx(t.ppf(0.975, 2) * 0.2 / math.sqrt(3))
+    assert found.margin == pytest.approx(math.hypot(found.half_width, t.ppf(0.975, 49) * 0.3))
+    (alone,) = spreads(frame(likelihood[:1]))
+    assert alone.margin == pytest.approx(t.ppf(0.975, 49) * 0.3)
+    (distance,) = spreads(frame(seeds(values, metric="w2", std_error=0.3)))
+    assert distance.margin == distance.half_width

@@ -99,7 +99,7 @@ def _heading(column: Comparable) -> str:
     if extractor == "inception" and not digest.startswith(INCEPTION_DIGEST):
         extractor = f"inception, weights {digest or 'not stated'}"
     unit = "" if column.unit == "1" or name.endswith(column.unit) else column.unit
-    split = "" if column.reference_split == "test" else f"{column.reference_split} split"
+    split = f"{column.reference_split} split" if column.reference_split in ("train", "validation") else ""
     brackets = ", ".join(part for part in (unit, pairs.get("representation", ""), split) if part)
     parts = [name, f"K={pairs['K']}" if "K" in pairs else "", f"({extractor})" if extractor else ""]
     return " ".join(part for part in (*parts, f"[{brackets}]" if brackets else "") if part)

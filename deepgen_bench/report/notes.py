@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from deepgen_bench.report.comparisons import Comparisons
 from deepgen_bench.report.headings import IN_HEADING
-from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.selection import LIKELIHOODS, ORACLE
 from deepgen_bench.report.sheet import Row, Sheet
 from deepgen_bench.report.statistics import LEVEL
 from deepgen_bench.report.summary import Comparable, Event, Spread
@@ -35,7 +35,10 @@ def notes(
 ) -> Iterable[str]:
     """The notes of a table, of which `names` heads the columns and `found` holds the cells by row."""
     names = _short(names)
-    yield "±: half-width of the 95 % t interval over seeds, given the one test set; none for a single seed."
+    alone = "given the one test set; none for a single seed."
+    if any(column.metric in LIKELIHOODS for column in columns):
+        alone = f"for likelihoods also over the test examples, otherwise {alone}"
+    yield f"±: half-width of the 95 % t interval over seeds, {alone}"
     yield from _tests(names, comparisons)
     models = {row.model for row in rows}
     final = sorted({s.group.model for s in sheet.spreads if s.group.checkpoint == "final"} & models)
@@ -92,7 +95,8 @@ def _short(names: Sequence[str]) -> list[str]:
 def _size(column: Comparable) -> str:
     counts = [f"n_real {column.n_real}"] * bool(column.n_real)
     counts += [f"n_generated {column.n_generated}"] * bool(column.n_generated)
-    return ", ".join([*counts, f"{column.reference_split} split"])
+    known = column.reference_split == "density"
+    return ", ".join([*counts, "against the known density" if known else f"{column.reference_split} split"])
 
 
 def _fact(j: int, columns: Sequence[Comparable], found: Sequence[Sequence[Spread | None]]) -> str:

@@ -90,6 +90,7 @@ def _notes(found: Sequence[Ranks]) -> Iterable[str]:
     tested = [ranks for ranks in found if len(ranks.values) >= DATASETS_FOR_A_TEST and len(ranks.models) > 2]
     if len(tested) < len(found):
         yield f"No test where there are fewer than {DATASETS_FOR_A_TEST} datasets or three models: too few."
+    tested = [ranks for ranks in tested if np.ptp(ranks.values, axis=1).any()]  # where all tie there is nothing to test
     if tested:
         from scipy.stats import friedmanchisquare
 

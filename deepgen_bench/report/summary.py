@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import hypot, isfinite, isnan, nan, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import pandas as pd
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_arrays, write_text
 from deepgen_bench.report.paired import FILE, paired_differences
-from deepgen_bench.report.selection import has_value
+from deepgen_bench.report.selection import LIKELIHOODS, has_value
 from deepgen_bench.report.statistics import half_width
 from deepgen_bench.results import merge, parse_variant, read_rows, write_rows
 
@@ -88,6 +88,16 @@ class Spread:
     @property
     def column(self) -> Comparable:
         return self.group.comparable
+
+    @property
+    def margin(self) -> float:
+        """What a table shows after ±: the half-width over seeds, for likelihoods together with that over the test
+        examples, which all seeds share; NaN where neither is known."""
+        n = self.column.n_real
+        if self.column.metric not in LIKELIHOODS or n is None or not isfinite(self.std_error):
+            return self.half_width
+        over_examples = half_width(self.std_error * sqrt(n), n)
+        return hypot(0.0 if isnan(self.half_width) else self.half_width, over_examples)
 
     def record(self) -> dict[str, object]:
         """As a row of `summary.csv`."""

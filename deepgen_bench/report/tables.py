@@ -86,7 +86,7 @@ def _parts(sheet: Sheet) -> list[tuple[str, str, list[Comparable]]]:
     parts = [
         ("_vae", "latent-variable models", [*(column for column in rest if column.metric == "iw_elbo"), *vae]),
         ("_sample_size", "by sample size", [column for column in rest if column.metric in SIZED]),
-        ("_memorisation", "memorisation", apart),
+        ("_memorisation", "memorisation", sheet.largest(apart)),
     ]
     return [("", "comparison", main), *(part for part in parts if not set(part[2]) <= set(main))]
 
@@ -135,11 +135,11 @@ def _table(
 
 
 def _text(spread: Spread | None, row: Row) -> str:
-    """`mean ± half-width`, marked, and the number of seeds where it is not the row's; a word without a value."""
+    """`mean ± margin`, marked, and the number of seeds where it is not the row's; a word without a value."""
     if spread is None:
         return WORDS["diverged"] if row.lost else MISSING
     if spread.n_seeds:
         marks = "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
         seeds = "" if spread.n_seeds == row.seeds else f" ({spread.n_seeds} seed{'s' if spread.n_seeds > 1 else ''})"
-        return mean_and_error(spread.mean, spread.half_width) + marks + seeds
+        return mean_and_error(spread.mean, spread.margin) + marks + seeds
     return next(word for status, word in WORDS.items() if status in spread.statuses)
