@@ -38,12 +38,13 @@ def test_family_on_images(images: np.ndarray) -> None:
         DataSpec((1, 3, 3), "image", 17, 3), 0, "digits", np.zeros((0, 1, 3, 3)), {"classifier": extractor}
     )
     rows = family.measure(images, images[::-1], context)
-    balls = [("precision", 40, "max"), ("recall", 40, "max"), ("density", 40, "max"), ("coverage", 40, "max")]
+    balls = [("precision", 40, "max"), ("recall", 40, "max"), ("density", 40, "none"), ("coverage", 40, "max")]
     expected = [
         (name, metric, n, direction)
         for name, rank in (("data", "none"), ("classifier", "min"))
         for metric, n, direction in [
-            *(("frechet_distance", n, rank) for n in (40, 20, 10)),
+            # of two features; with fewer than ten examples a dimension too little variation would win
+            *(("frechet_distance", n, rank if n >= 20 else "none") for n in (40, 20, 10)),
             ("frechet_distance_infinity", 40, rank),
             *([("inception_score", 40, "max")] if name == "classifier" else []),
             *(("kernel_distance", n, rank) for n in (40, 20, 10)),
@@ -63,7 +64,8 @@ def test_family_on_images(images: np.ndarray) -> None:
         assert variants[metric] == features | options
     for row in rows:
         assert row.n_generated == row.n_real and row.status == "ok" and row.seconds is not None
-        assert row.value is not None and row.std_error is not None and row.mc_error is None
+        assert row.value is not None and row.mc_error is None
+        assert (row.std_error is None) == (row.metric == "inception_score")  # of four examples a split
     # the same reference again: only the generated sample passes through the network
     assert extractor.calls == 2
     again = family.measure(images, images[::-1], context)

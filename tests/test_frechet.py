@@ -1,5 +1,7 @@
 """Fréchet distance against closed forms, two other implementations and replications."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,6 +119,7 @@ def test_constant_features() -> None:
         (np.zeros(5), np.zeros((5, 2)), "real: shape"),
         (np.zeros((5, 2)), np.array([[0.0, np.nan], [0.0, 1.0], [np.inf, 0.0]]), "generated: 2 of 3 examples"),
         (np.array([["a"]]), np.zeros((5, 1)), "real: dtype"),
+        (np.zeros((5, 1)), np.array([[0.0], [-2e150], [2e150]]), "generated: 2 of 3 examples hold values beyond 1e150"),
     ],
 )
 def test_wrong_input_is_named(real: np.ndarray, generated: np.ndarray, message: str) -> None:
@@ -181,6 +184,11 @@ def test_few_examples() -> None:
     x, y = np.random.default_rng(0).standard_normal((2, 20, 2))
     assert frechet_distance(x[:2], y).std_error is None
     assert frechet_distance(x[:3], y).std_error is not None
+    # two on a line: the smallest that a curve has, and no group can be left out
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        line = frechet_curve(x[:2, :1], y[:2, :1])
+    assert [size.estimate.std_error for size in line.sizes] == [None] and "a line in 1/n" in str(line.infinity)
     short = frechet_curve(x[:19], y)
     assert len(short.sizes) == 1 and "needs 20 in 2 dimensions" in str(short.infinity)
     assert isinstance(frechet_curve(x, y).infinity, Estimate)

@@ -20,7 +20,7 @@ def test_certain_and_uncertain_predictions() -> None:
     assert inception_score(one_hot(labels // 10 % 10), splits=10).value == pytest.approx(10, rel=1e-12)
     # every part of one class: no variety is seen
     assert inception_score(one_hot(labels % 10), splits=10) == pytest.approx((1, 0), abs=1e-12)
-    assert inception_score(np.zeros((50, 7)), splits=10) == pytest.approx((1, 0), abs=1e-12)
+    assert inception_score(np.zeros((100, 7)), splits=10) == pytest.approx((1, 0), abs=1e-12)
 
 
 def test_random_classes_lose_what_small_parts_cost() -> None:
@@ -61,7 +61,7 @@ def test_error_by_definition(splits: int) -> None:
     assert inception_score(logits, splits).std_error == pytest.approx(np.sqrt(sum(squares)) / splits, rel=1e-9)
 
 
-@pytest.mark.parametrize(("n", "classes", "size"), [(300, 3, 0.1), (400, 10, 3.0), (1000, 10, 10.0)])
+@pytest.mark.parametrize(("n", "classes", "size"), [(100, 10, 2.0), (300, 3, 0.1), (400, 10, 3.0), (1000, 10, 10.0)])
 def test_error_is_honest(n: int, classes: int, size: float) -> None:
     rng = np.random.default_rng(3)
     found = [inception_score(size * rng.standard_normal((n, classes))) for _ in range(400)]
@@ -91,7 +91,7 @@ def test_invariants(n: int, classes: int, splits: int, seed: int) -> None:
         return
     found = inception_score(logits, splits)
     assert 1 - 1e-12 <= found.value <= classes + 1e-12
-    assert (found.std_error is None) == (n // splits < 3)
+    assert (found.std_error is None) == (n // splits < 10)
     moved = inception_score(logits[:, ::-1] + rng.standard_normal((n, 1)), splits)
     assert moved.value == pytest.approx(found.value, rel=1e-10)
 

@@ -152,6 +152,18 @@ def test_edge_cases() -> None:
     )
 
 
+@pytest.mark.parametrize("sample", [0, 1])
+def test_one_point_far_out_costs_the_others_no_digits(sample: int) -> None:
+    """Whichever sample it is in."""
+    samples = np.random.default_rng(0).standard_normal((2, 90, 3))
+    samples[sample, 7] = 1e10
+    found = gaussian_mmd(*samples, WIDTH)
+    assert found.value == pytest.approx(u_statistic(*samples, gaussian), rel=1e-9)
+    group = group_of(90)
+    left_out = [u_statistic(*(s[group != g] for s in samples), gaussian) for g in range(20)]
+    assert found.std_error == pytest.approx(jackknife_error(np.array(left_out)), rel=1e-6)
+
+
 def test_wrong_input_is_named() -> None:
     x = np.zeros((5, 2))
     with pytest.raises(UserError, match="real: 1 examples, at least 2"):

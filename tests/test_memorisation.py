@@ -19,6 +19,7 @@ from deepgen_bench.metrics.memorisation import (
     MemorisationSettings,
     TrainingSet,
     nearness_auc,
+    p_of_no_copies,
     share_below_quantile,
 )
 
@@ -71,6 +72,14 @@ def test_two_nearest_images_in_several_blocks(rng: np.random.Generator, monkeypa
     found = TrainingSet(train, spec).distances(points)
     np.testing.assert_allclose(found, np.sort(cdist(points, train.reshape(-1, 36) / 255), axis=1)[:, :2], rtol=1e-12)
     assert (found[:7, 0] == 0).all() and (found[:, 1] > 0).all()
+
+
+def test_one_example_far_out_costs_the_others_no_digits(rng: np.random.Generator) -> None:
+    """Beyond ten dimensions, where neighbours are found from products."""
+    train, points = rng.standard_normal((300, 20)), rng.standard_normal((50, 20))
+    train[5] = 1e12
+    expected = np.sort(cdist(points, train), axis=1)[:, :2]
+    np.testing.assert_allclose(TrainingSet(train, vectors(20)).distances(points), expected, rtol=1e-9)
 
 
 def test_training_data_are_checked() -> None:
@@ -141,6 +150,19 @@ def test_share_lies_within_two_errors_as_often_as_it_says(
     assert values.mean() == pytest.approx(truth, rel=0.05)
     assert 0.9 <= np.mean(np.abs(values - truth) <= 2 * errors) <= 0.98
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.15)
+
+
+def test_wrong_distances_are_named() -> None:
+    good = np.arange(5.0)
+    for statistic in (nearness_auc, lambda held, generated: share_below_quantile(held, generated, 0.01)):
+        with pytest.raises(TooFewExamples, match="held: 0 examples"):
+            statistic(np.array([]), good)
+        with pytest.raises(TooFewExamples, match="generated: 0 examples"):
+            statistic(good, np.array([]))
+        with pytest.raises(UserError, match="generated: 1 of 2 examples hold NaN"):
+            statistic(good, np.array([1.0, np.nan]))
+        with pytest.raises(UserError, match=r"held: shape \(5, 1\), expected \(n,\)"):
+            statistic(good[:, None], good)
 
 
 def test_share_of_copies() -> None:
@@ -219,6 +241,31 @@ def test_copies_are_suspect_with_their_share(d: int, share: float, noise: float,
     assert rows["nn_auc"].status == "ok" and rows["nn_auc"].value > 0.5 + 2 * rows["nn_auc"].std_error
 
 
+@pytest.mark.parametrize(("m", "d", "share"), [(40, 2, 0.5), (40, 16, 0.5), (100, 16, 0.3), (200, 16, 0.2)])
+def test_copies_are_suspect_with_few_held_out_examples(m: int, d: int, share: float, rng: np.random.Generator) -> None:
+    train, held, generated = mixture(1000, d, rng), mixture(m, d, rng), mixture(m, d, rng)
+    generated[: int(share * m)] = train[: int(share * m)]
+    assert measure(train, held, generated, vectors(d))["copied"].status == "suspect"
+
+
+def test_suspicion_is_a_level_of_one_in_a_thousand(rng: np.random.Generator) -> None:
+    """At every size: how often so many of n uniform numbers lie below the r-th of m others, by replication."""
+    for m, n in ((2, 50), (40, 40), (100, 100), (250, 100)):
+        draws = [(np.sort(rng.random(m)), rng.random(n)) for _ in range(4000)]
+        p_values = np.array([p_of_no_copies(held, generated) for held, generated in draws])
+        for level in (0.5, 0.1, 0.01):
+            # discrete, so at most the level, and at least what it is one outcome below
+            assert np.mean(p_values <= level) <= level + 4 * np.sqrt(level / 4000)
+        assert np.mean(p_values < 1e-3) <= 0.003
+
+
+def test_probability_of_so_many_below() -> None:
+    """All 3 below all 4: one order in C(7, 3). None below is certain; equal values do not count as below."""
+    held = np.array([0.5, 0.6, 0.7, 0.8])
+    assert p_of_no_copies(held, np.zeros(3)) == pytest.approx(1 / 35)
+    assert p_of_no_copies(held, np.array([0.9, 0.5, 0.5])) == 1
+
+
 def test_duplicates_in_discrete_data(rng: np.random.Generator) -> None:
     """Coarse images that repeat, in training and held-out data alike: a perfect model shares the 1 %, copies do not."""
     spec = DataSpec((1, 4, 4), "image", levels=3)
@@ -249,11 +296,11 @@ def test_family_tells_sizes_and_what_is_too_small(rng: np.random.Generator) -> N
     assert {(row.n_real, row.n_generated, row.direction) for row in rows.values()} == {(30, 30, "none")}
     assert rows["nn_auc"].seconds is not None
     rows = measure(train, held, generated, vectors(2))
-    assert {(row.n_real, row.n_generated) for row in rows.values()} == {(40, 60)}
+    assert {(row.n_real, row.n_generated) for row in rows.values()} == {(40, 40)}  # as many of both
     for few in (measure(train[:1], held, generated, vectors(2)), measure(train, held, generated[:1], vectors(2))):
         assert {(row.value, row.std_error, row.status) for row in few.values()} == {(None, None, "not_applicable")}
         assert all("at least 2 are needed" in row.reason for row in few.values())
-    with pytest.raises(UserError, match="generated: 60 of 60 examples hold NaN"):
+    with pytest.raises(UserError, match="generated: 40 of 40 examples hold NaN"):
         measure(train, held, generated * np.nan, vectors(2))
 
 
@@ -265,6 +312,9 @@ def test_what_is_kept_of_one_call_belongs_to_its_arrays(rng: np.random.Generator
         return [row.value for row in family.measure(held, generated, Context(vectors(2), 0, "data", train))]
 
     first = values(train, held)
+    assert values(train, held) == first
+    fewer = family.measure(held, generated[:30], Context(vectors(2), 0, "data", train))
+    assert {(row.n_real, row.n_generated) for row in fewer} == {(30, 30)}
     assert values(train, held) == first
     for other in ((train + 1, held), (train, held + 1), (train + 1, held + 1)):
         fresh = Memorisation(MemorisationSettings()).measure(other[1], generated, Context(vectors(2), 0, "", other[0]))

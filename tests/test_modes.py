@@ -12,6 +12,7 @@ from scipy.stats import binom, chi2
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
+from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.features import Context, Modes
 from deepgen_bench.metrics.modes import (
     ModeCoverage,
@@ -120,6 +121,11 @@ def test_divergence_of_known_histograms() -> None:
     assert mode_kl(np.zeros(5, int), 1) == (0, 0)
     assert mode_kl(np.array([1]), 3) == (pytest.approx(log(3)), None)
     assert mode_kl(np.array([0, 1]), 2).value == pytest.approx(0)
+    with pytest.raises(TooFewExamples, match="nearest: 0 samples, at least 1 is needed"):
+        mode_kl(np.array([], int), 2)
+    for wrong in (-1, 2):
+        with pytest.raises(UserError, match=f"nearest: mode {wrong}, valid are 0 to 1"):
+            mode_kl(np.array([0, wrong, 1]), 2)
 
 
 def test_divergence_lies_within_two_errors_of_its_expectation(rng: np.random.Generator) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.estimate import Estimate, binomial_error
 from deepgen_bench.metrics.jackknife import group_of, jackknife_error
 from deepgen_bench.metrics.neighbours import density_coverage, precision_recall
 
@@ -41,8 +41,11 @@ def check_definition(x: np.ndarray, y: np.ndarray, k: int) -> None:
     assert [estimate.value for estimate in found] == pytest.approx(by_definition(x, y, k), abs=1e-12)
     groups = min(20, len(x), len(y))
     of_x, of_y = group_of(len(x), groups), group_of(len(y), groups)
-    left_out = [by_definition(x[of_x != g], y[of_y != g], k) for g in range(groups)]
-    assert [estimate.std_error for estimate in found] == pytest.approx(list(jackknife_error(np.array(left_out))))
+    left_out = jackknife_error(np.array([by_definition(x[of_x != g], y[of_y != g], k) for g in range(groups)]))
+    shares_of = {"precision": len(y), "recall": len(x), "coverage": len(x)}
+    for name, estimate, error in zip(NAMES, found, left_out, strict=True):
+        least = binomial_error(estimate.value, shares_of[name]) if name in shares_of else 0
+        assert estimate.std_error == pytest.approx(max(error, least)), name
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,8 @@ def test_ties_on_a_grid(levels: int) -> None:
     exact = [np.round((sample - 0.7) / 0.1) for sample in (x, y)]
     assert values(x, y, 3) == by_definition(*exact, 3)
     constant = np.full((40, 3), 0.1)
-    assert np.array(all_four(constant, constant)) == pytest.approx(np.array([(1, 0), (1, 0), (8, 0), (1, 0)]))
+    whole = (1, binomial_error(1, 40))
+    assert np.array(all_four(constant, constant)) == pytest.approx(np.array([whole, whole, (8, 0), whole]))
     assert values(constant, constant + 1) == [0, 0, 0, 0]
 
 
@@ -93,6 +97,23 @@ def test_collapsed_noisy_and_equal_generators() -> None:
     # one sample far away must not cost the others their digits
     outlier = np.vstack([equal, np.full((1, 4), 1e9)])
     assert values(real, outlier)[0] == pytest.approx(values(real, equal)[0] * 500 / 501)
+
+
+@pytest.mark.parametrize("sample", [0, 1])
+def test_one_point_far_out_costs_the_others_no_digits(sample: int) -> None:
+    """Whichever sample it is in: real ones may hold it too."""
+    samples = np.random.default_rng(3).standard_normal((2, 120, 3))
+    samples[sample, 5] = 1e8
+    assert values(*samples) == pytest.approx(by_definition(*samples, 5), abs=1e-12)
+
+
+@pytest.mark.parametrize("distance", [0, 100])
+def test_a_share_of_all_or_none_has_an_error(distance: float) -> None:
+    """That of a share which may be one or two examples less, as nothing of it changes when a group is left out."""
+    x = np.random.default_rng(0).standard_normal((300, 2))
+    precision, recall, _, coverage = all_four(x, x + distance)
+    for share in (precision, recall, coverage):
+        assert share == (distance == 0, pytest.approx(np.sqrt(301) / 302 / np.sqrt(300)))
 
 
 def test_agree_with_torch_fidelity() -> None:

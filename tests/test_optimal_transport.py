@@ -109,6 +109,29 @@ def test_a_solver_that_stops_early_raises(rng: np.random.Generator) -> None:
         wasserstein(rng.standard_normal((300, 2)), rng.standard_normal((300, 2)), 2, max_iterations=10)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("scale", [1e-100, 1e-12, 1e-7, 1e7, 1e100])
+def test_any_unit_is_solved_to_optimality(p: int, scale: float, rng: np.random.Generator) -> None:
+    """The simplex has absolute tolerances: W_p, its error and its potentials must be those of the unit scale."""
+    x, y = rng.standard_normal((100, 2)), rng.standard_normal((80, 2)) + 1
+    unit, scaled = wasserstein(x, y, p), wasserstein(scale * x, scale * y, p)
+    assert scaled.value / scale == pytest.approx(unit.value, rel=1e-9)
+    assert scaled.std_error is not None and scaled.std_error / scale == pytest.approx(unit.std_error, rel=1e-6)
+    assert scaled.duality_gap < 1e-9
+    np.testing.assert_allclose(scaled.u / scale**p, unit.u, atol=1e-9)
+    np.testing.assert_allclose(scaled.v / scale**p, unit.v, atol=1e-9)
+
+
+def test_costs_beyond_the_digits_of_a_float_are_not_solved(rng: np.random.Generator) -> None:
+    """Two outliers side by side, 1e7 away: their squared distances to the rest drown what the optimum costs."""
+    x, y = rng.standard_normal((2, 100, 2))
+    x[0], y[0] = 1e7, 1e7
+    with pytest.raises(NotConverged, match="100 x 100 points did not converge: relative duality gap"):
+        wasserstein(x, y, 2)
+    costs = cdist(x, y)
+    assert wasserstein(x, y, 1).value == pytest.approx(costs[linear_sum_assignment(costs)].mean(), rel=1e-6)
+
+
 def test_wrong_input_is_named(rng: np.random.Generator) -> None:
     x = rng.standard_normal((10, 2))
     with pytest.raises(UserError, match="y: 1 of 10 examples hold NaN"):

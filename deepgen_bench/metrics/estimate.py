@@ -1,6 +1,7 @@
 """Numbers with their sampling errors, and the groups of examples that the errors come from."""
 
 from collections.abc import Iterator
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,15 @@ class Sized(NamedTuple):
     n: int
     m: int
     estimate: Estimate
+
+
+def binomial_error(share: float, n: int) -> float:
+    """Standard error of a `share` of `n` independent examples, positive for 0 and 1 too (Laplace's rule of succession).
+
+    sqrt(p (1 - p) / n) with p = (n·share + 1)/(n + 2).
+    """
+    p = (n * share + 1) / (n + 2)
+    return sqrt(p * (1 - p) / n)
 
 
 def jackknifed(values: np.ndarray) -> Estimate:

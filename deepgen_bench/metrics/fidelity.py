@@ -20,7 +20,8 @@ from deepgen_bench.metrics.measurement import Direction, Measurement
 from deepgen_bench.metrics.neighbours import density_coverage, precision_recall
 from deepgen_bench.settings import Settings, not_identity
 
-DISTANCES = ("frechet_distance", "frechet_distance_infinity", "kernel_distance")
+RANKED_EXAMPLES = 10
+"""Examples for each feature that the Fréchet distance needs to rank: of fewer, too little variation beats the truth."""
 
 Found = list[Sized] | Estimate | TooFewExamples
 """What an estimator finds: a size curve, one estimate from the whole samples, or why there is none."""
@@ -114,8 +115,6 @@ def measure_features(
 ) -> list[Measurement]:
     """All metrics of the family on extracted features. What the samples are too small for is `not_applicable`."""
     x, y, logits = real.features, generated.features, generated.logits
-    # of raw data the Fréchet distance sees two moments and the cubic kernel three: a check, not a rank
-    distance: Direction = "none" if variant["extractor"] == "data" else "min"
     rows: list[Measurement] = []
 
     def add(compute: Callable[[], Sequence[Found]], *metrics: str, before: float = 0.0, **options: int) -> None:
@@ -135,7 +134,7 @@ def measure_features(
                         value=known.value if known else None,
                         variant={**variant, **options},
                         std_error=known.std_error if known else None,
-                        direction=distance if metric in DISTANCES else "max",
+                        direction=_direction(metric, variant["extractor"] == "data", min(n, m), x.shape[-1]),
                         n_real=n,
                         n_generated=m,
                         status="ok" if known else "not_applicable",
@@ -153,3 +152,14 @@ def measure_features(
     ball = settings.density_k
     add(lambda: density_coverage(x, y, ball), "density", "coverage", k=ball)
     return rows
+
+
+def _direction(metric: str, raw: bool, n: int, d: int) -> Direction:
+    """Which way is better, of a metric on `raw` data or on features, from `n` examples of `d` coordinates."""
+    if metric == "density":
+        return "none"  # above 1 is crowding: a single point in the middle has the most
+    if metric not in ("frechet_distance", "frechet_distance_infinity", "kernel_distance"):
+        return "max"
+    # of raw data the Fréchet distance sees two moments and the cubic kernel three: a check, not a rank
+    biased = metric == "frechet_distance" and n < RANKED_EXAMPLES * d
+    return "none" if raw or biased else "min"

@@ -142,7 +142,9 @@ def _gaussians(points: np.ndarray, groups: int) -> Iterator[tuple[np.ndarray, np
 
 
 def _inverse_sizes(n: int, m: int, groups: int) -> np.ndarray:
-    """Mean of 1/n and 1/m, then with each group left out, (1 + groups,)."""
+    """Mean of 1/n and 1/m, then with each group left out, (1 + groups,); only the mean for one group."""
+    if groups == 1:
+        return np.array([(1 / n + 1 / m) / 2])
     left = [np.append(size, size - np.bincount(group_of(size, groups))) for size in (n, m)]
     return (1 / left[0] + 1 / left[1]) / 2
 

@@ -10,14 +10,17 @@ from deepgen_bench.metrics.jackknife import jackknife_error
 SPLITS = 10
 """Splits of the inception score, as in all published scores: more splits give lower values."""
 
+FEWEST = 10
+"""Examples of a split from which its score has an error."""
+
 
 def inception_score(logits: np.ndarray, splits: int = SPLITS) -> Estimate:
     """exp(mean KL(p(y|x) || p(y))) of `logits` (n, classes), n >= `splits`, averaged over `splits` parts.
 
     Salimans et al. 2016, section 4. Part s holds examples s, s + splits, …; samples are independent, so shuffling them
     would change nothing. Between 1 and the number of classes; biased downwards when the parts are small. The error is
-    that of the delete-one jackknife within each part, None where a part has fewer than 3 examples; the spread over
-    parts that papers print after the score is not a standard error.
+    that of the delete-one jackknife within each part, None where a part has fewer than 10 examples, from which it would
+    be too small; the spread over parts that papers print after the score is not a standard error.
     """
     if splits < 1:
         raise UserError(f"splits: {splits}, must be at least 1")
@@ -39,7 +42,7 @@ def _score(logits: np.ndarray) -> Estimate:
     negative_entropy = (p * log_p).sum(axis=1)
     total, total_entropy = p.sum(axis=0), negative_entropy.sum()
     value = float(np.exp(total_entropy / n + _entropy(total / n)))
-    if n < 3:
+    if n < FEWEST:
         return Estimate(value, None)
     rest = np.maximum(total - p, 0) / (n - 1)  # the mean prediction without each example
     left_out = np.exp((total_entropy - negative_entropy) / (n - 1) + _entropy(rest))

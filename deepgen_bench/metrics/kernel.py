@@ -57,11 +57,11 @@ def gaussian_mmd(x: np.ndarray, y: np.ndarray, width: float) -> Estimate:
     x, y = as_pair(x, y, at_least=2, names=("x", "y"))
     if not (np.isfinite(width) and width > 0):
         raise UserError(f"width: {width}, must be positive and finite")
-    scale = np.sqrt(8) * width
+    # distances from products lose digits far from the origin, and a mean may lie there for a single point
+    centre, scale = np.median(x, axis=0), np.sqrt(8) * width
+    x, y = (x - centre) / scale, (y - centre) / scale
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        centre = b.mean(axis=0)  # distances from products lose digits far from the origin
-        a, b = (a - centre) / scale, (b - centre) / scale
         norms = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
         k = np.exp(-np.maximum(norms - 2 * (a @ b.T), 0))  # s = 2
         total = k.copy()

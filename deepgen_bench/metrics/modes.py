@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from deepgen_bench.metrics.arrays import as_pair
-from deepgen_bench.metrics.estimate import Estimate, jackknifed
+from deepgen_bench.errors import UserError
+from deepgen_bench.metrics.arrays import TooFewExamples, as_pair
+from deepgen_bench.metrics.estimate import Estimate, binomial_error, jackknifed
 from deepgen_bench.metrics.features import Context, Modes, as_vectors
 from deepgen_bench.metrics.jackknife import group_of
 from deepgen_bench.metrics.measurement import Direction, Measurement
@@ -60,6 +61,11 @@ def mode_kl(nearest: np.ndarray, m: int) -> Estimate:
     The error is that of a group jackknife; near 0, where the first-order term vanishes, it is conservative by up to
     sqrt(2). None for a single sample.
     """
+    if not len(nearest):
+        raise TooFewExamples("nearest: 0 samples, at least 1 is needed")
+    for mode in (nearest.min(), nearest.max()):
+        if not 0 <= mode < m:
+            raise UserError(f"nearest: mode {mode}, valid are 0 to {m - 1}")
     group = group_of(len(nearest))
     groups = int(group.max()) + 1
     counts = np.bincount(group * m + nearest, minlength=groups * m).reshape(groups, m)
@@ -95,8 +101,7 @@ class ModeCoverage:
         n, m = len(samples), len(context.modes.means)
         nearest = nearest_modes(samples, context.modes)
         near = nearest[nearest < m]
-        share = (len(near) + 1) / (n + 2)  # Laplace's, so that a share of 0 or 1 has an error too
-        high_quality = Estimate(len(near) / n, float(np.sqrt(share * (1 - share) / n)))
+        high_quality = Estimate(len(near) / n, binomial_error(len(near) / n, n))
         least = ceil(self.settings.min_share * n / m - 1e-9)  # a product's last bits do not ask for one more
         covered = modes_covered(np.bincount(near, minlength=m), n, least)
 

@@ -1,7 +1,8 @@
 """Precision, recall, density and coverage: how the samples lie in balls that reach to nearest neighbours.
 
-Errors are those of the group jackknife. They are conservative, because these statistics jump: about right where a share
-is well below 1, up to twice the standard deviation where nearly everything is covered.
+Errors are those of the group jackknife, of shares at least the binomial one. They are conservative, because these
+statistics jump: about right where a share is well below 1, up to twice the standard deviation where nearly everything
+is covered.
 
 A radius can only grow when a group is left out, and grows only for the few examples that have a member among their k
 nearest. So the balls are compared once with all distances, and again only where they grew.
@@ -11,7 +12,7 @@ import numpy as np
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics.arrays import as_pair
-from deepgen_bench.metrics.estimate import Estimate, blocks, groups_for, jackknifed, sorted_by_group
+from deepgen_bench.metrics.estimate import Estimate, binomial_error, blocks, groups_for, jackknifed, sorted_by_group
 
 SPARE = 20
 """Neighbours that are kept beyond the k-th, to find the k-th of those that are not left out."""
@@ -27,7 +28,7 @@ def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tup
     2019, eq. 1-3). Needs more than k examples of each; depends on n and m, so compare equal numbers only.
     """
     x, y = _Sample.pair(real, generated, k)
-    return jackknifed(_shares(x.contains(y), y.sizes)), jackknifed(_shares(y.contains(x), x.sizes))
+    return _share(x.contains(y), y.sizes), _share(y.contains(x), x.sizes)
 
 
 def density_coverage(real: np.ndarray, generated: np.ndarray, k: int = 5) -> tuple[Estimate, Estimate]:
@@ -55,7 +56,7 @@ def density_coverage(real: np.ndarray, generated: np.ndarray, k: int = 5) -> tup
     present = len(y.points) - np.append(y.sizes, 0)[-x.left_out - 1 :]
     without = [np.delete(nearest, g, axis=1).min(axis=1) for g in range(x.left_out)] + [nearest.min(axis=1)]
     covered = np.stack(without) <= x.radii.T
-    return jackknifed(np.roll(inside / (k * present), 1)), jackknifed(_shares(covered, x.sizes))
+    return jackknifed(np.roll(inside / (k * present), 1)), _share(covered, x.sizes)
 
 
 class _Sample:
@@ -70,8 +71,8 @@ class _Sample:
         if k < 1:
             raise UserError(f"k: {k}, must be at least 1")
         real, generated = as_pair(real, generated, at_least=k + 1)
-        # distances from products lose digits far from the origin; generated outliers must not move it
-        centre = real.mean(axis=0)
+        # distances from products lose digits far from the origin, and a mean may lie there for a single example
+        centre = np.median(real, axis=0)
         groups = groups_for(len(real), len(generated), at_least=k + 1)
         return cls(real - centre, groups, k), cls(generated - centre, groups, k)
 
@@ -120,12 +121,15 @@ class _Sample:
         return held
 
 
-def _shares(held: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Shares of points sorted by group: of all by the last row of `held` (L + 1, m), of those outside g by row g."""
+def _share(held: np.ndarray, sizes: np.ndarray) -> Estimate:
+    """Of points sorted by group the share by the last row of `held` (L + 1, m); by row g of those outside g."""
     by_group = np.add.reduceat(held, np.cumsum(sizes) - sizes, axis=1, dtype=np.int64)
     held_all, own = by_group.sum(axis=1), by_group[:-1].diagonal()
-    n = sizes.sum()
-    return np.concatenate([[held_all[-1] / n], (held_all[:-1] - own) / (n - sizes[: len(own)])])
+    n = int(sizes.sum())
+    left_out = (held_all[:-1] - own) / (n - sizes[: len(own)])
+    share, error = jackknifed(np.append(held_all[-1] / n, left_out))
+    # a share of all or none stays what it is without any group
+    return Estimate(share, error if error is None else max(error, binomial_error(share, n)))
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray, rounding: float = 0.0) -> np.ndarray:

@@ -10,12 +10,15 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.metrics.arrays import as_pair
 from deepgen_bench.metrics.estimate import Estimate
 
+LARGEST_GAP = 1e-6
+"""Relative difference between the cost and the dual value up to which a plan counts as optimal."""
+
 MAX_POINTS = 5000
 """Exact transport of 5,000 points takes about 15 s and 1 GB; time grows with n^2.5 and memory with n^2."""
 
 
 class NotConverged(RuntimeError):
-    """The solver stopped before the optimum; its value would not be a distance."""
+    """The solver stopped before the optimum, or rounding hid it; its value would not be a distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,7 @@ def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**
 
     In one dimension by sorting, for any n; otherwise by the network simplex (POT) on at most 5,000 points each. The
     plug-in estimate is biased upwards, by about n^(-1/d). Raises `NotConverged` if the simplex needs more than
-    `max_iterations`.
+    `max_iterations`, or if its duality gap exceeds 1e-6, as where costs are 1e15 times larger than the optimum.
     """
     x, y = as_pair(x, y, names=("x", "y"))
     _check_order(p)
@@ -138,7 +141,8 @@ def _check_order(p: int) -> None:
 
 def _error_of_means(*parts: np.ndarray) -> float:
     """Standard error of a sum of independent means, each over one of `parts`."""
-    return float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)))
+    unit = max(float(np.abs(part).max()) for part in parts) or 1.0  # squares of squared distances leave float64's range
+    return unit * float(np.sqrt(sum((part / unit).var(ddof=1) / len(part) for part in parts)))
 
 
 def _root_error(cost: float, p: int, *parts: np.ndarray) -> float | None:
@@ -170,14 +174,21 @@ def _solve_simplex(costs: np.ndarray, max_iterations: int) -> _Solution:
 
     import ot
 
+    unit = float(costs.max()) or 1.0  # its tolerances are absolute
+    costs = costs / unit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where we raise
         cost, log = ot.emd2([], [], costs, numItermax=max_iterations, log=True)
+    u, v = log["u"], log["v"]
+    dual = u.mean() + (costs - u[:, None]).min(axis=0).mean()
+    reason = ""
     if log["result_code"] != 1:
         reason = f"solver result code {log['result_code']}, iteration limit {max_iterations}"
+    elif abs(cost - dual) > LARGEST_GAP * cost > 0:
+        reason = f"relative duality gap {abs(cost - dual) / cost:.2g}, at most {LARGEST_GAP:g} is accepted"
+    if reason:
         raise NotConverged(f"transport of {costs.shape[0]} x {costs.shape[1]} points did not converge: {reason}")
-    u, v = log["u"], log["v"]
-    return _Solution(float(cost), float(u.mean() + (costs - u[:, None]).min(axis=0).mean()), u, v)
+    return _Solution(float(cost) * unit, float(dual) * unit, u * unit, v * unit)
 
 
 class _Slices(NamedTuple):

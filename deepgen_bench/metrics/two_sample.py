@@ -1,6 +1,7 @@
 """Two-sample statistics: a Gaussian kernel's distance, and what a classifier can tell apart."""
 
 from collections.abc import Callable
+from math import hypot
 from time import perf_counter
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from deepgen_bench.datasets.spec import Support
 from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points
-from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.estimate import Estimate, binomial_error
 from deepgen_bench.metrics.features import Context, as_vectors
 from deepgen_bench.metrics.kernel import gaussian_mmd
 from deepgen_bench.metrics.measurement import Measurement
@@ -18,8 +19,8 @@ from deepgen_bench.settings import Settings
 WIDTH_EXAMPLES = 1000
 """Training examples whose pairs give the kernel's width."""
 
-FEWEST = 40
-"""Examples of each sample that a classifier needs: half of them to learn from, and a leaf holds at least 20."""
+FEWEST = 50
+"""Examples of each sample that a classifier needs: half to learn from, less a tenth, and two leaves of at least 20."""
 
 
 def median_distance(points: np.ndarray) -> float:
@@ -34,26 +35,26 @@ def median_distance(points: np.ndarray) -> float:
 
 
 def c2st(real: np.ndarray, generated: np.ndarray, seed: int) -> Estimate:
-    """Accuracy of a classifier that tells `real` (n, d) from `generated` (n, d) on the half it has not seen; n >= 40.
+    """Accuracy of a classifier that tells `real` (n, d) from `generated` (m, d) on the half it has not seen.
 
     The classifier two-sample test (Friedman 2003; Lopez-Paz and Oquab 2017) by boosted trees of 8 leaves
-    (scikit-learn's histogram gradient boosting), which learn from the even-numbered examples and stop early on a tenth
-    of them; `seed` chooses that tenth. 0.5 for equal distributions: less is noise, or the samples share examples. The
-    error is that of the two held-out shares of right answers, each binomial, and conditional on the classifier.
+    (scikit-learn's histogram gradient boosting), on the first examples of both, as many as the smaller sample has and
+    at least 50. They learn from the even-numbered ones and stop early on a tenth of those; `seed` chooses that tenth.
+    0.5 for equal distributions: less is noise, or the samples share examples. Duplicates within one sample, as of a
+    model that repeats itself, come to lie on both sides of the split, where the classifier knows them again: they
+    raise the accuracy, whatever their distribution. The error is that of the two held-out shares of right answers,
+    each binomial, and conditional on the classifier.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     real, generated = as_pair(real, generated, at_least=FEWEST)
+    n = min(len(real), len(generated))  # of unequal samples, naming the larger would be right most of the time
     classifier = HistGradientBoostingClassifier(max_leaf_nodes=8, early_stopping=True, random_state=seed % 2**32)
-    halves = real[::2], generated[::2]
+    halves = real[:n:2], generated[:n:2]
     classifier.fit(np.concatenate(halves), np.repeat([0, 1], [len(half) for half in halves]))
-    shares, variances = [], []
-    for label, held in enumerate((real[1::2], generated[1::2])):
-        right, n = int((classifier.predict(held) == label).sum()), len(held)
-        shares.append(right / n)
-        smoothed = (right + 1) / (n + 2)  # Laplace's, so that a share of 0 or 1 has an error too
-        variances.append(smoothed * (1 - smoothed) / n)
-    return Estimate(sum(shares) / 2, float(np.sqrt(sum(variances)) / 2))
+    held = real[1:n:2], generated[1:n:2]
+    shares = [float(np.mean(classifier.predict(half) == label)) for label, half in enumerate(held)]
+    return Estimate(sum(shares) / 2, hypot(*(binomial_error(share, n // 2) for share in shares)) / 2)
 
 
 class TwoSampleSettings(Settings):
