@@ -27,6 +27,13 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove(path: Path) -> None:
+    """Delete `path`, if it is there, and what killed processes have left of their attempts to write it."""
+    path.unlink(missing_ok=True)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 

@@ -15,6 +15,7 @@ from deepgen_bench.files import (
     canonical_json,
     read_array,
     read_json,
+    remove,
     sha256_of,
     write_array,
     write_atomic,
@@ -126,6 +127,7 @@ def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) ->
     for checkpoint, outputs in samples.items():
         for output, array in outputs.items():
             path = directory / sample_file(checkpoint, output)
+            remove(path)
             write_array(path, array)
             digests[path.name] = sha256_of(path)
     return digests
@@ -139,6 +141,8 @@ def seal(directory: Path, info: dict[str, Any]) -> None:
 
 def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
     """Write a replicate anew; whatever was measured on an older one goes with it."""
+    # first what says that the rest is whole: the process may be killed at any moment
+    (directory / RUN).unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     states = {name: write_state(directory / f"{name}.safetensors", state) for name, state in fit.checkpoints.items()}
