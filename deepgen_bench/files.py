@@ -27,10 +27,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove(path: Path) -> None:
-    """Delete `path`, if it is there, and what killed processes have left of their attempts to write it."""
-    path.unlink(missing_ok=True)
-    for part in path.parent.glob(f".{path.name}.*.part"):
+def remove_parts(folder: Path, name: str = "*") -> None:
+    """Delete what killed processes have left of writing `name`; no other process may be writing it now."""
+    for part in folder.glob(f".{name}.*.part"):
         part.unlink(missing_ok=True)
 
 

@@ -15,7 +15,6 @@ from deepgen_bench.files import (
     canonical_json,
     read_array,
     read_json,
-    remove,
     sha256_of,
     write_array,
     write_atomic,
@@ -127,7 +126,6 @@ def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) ->
     for checkpoint, outputs in samples.items():
         for output, array in outputs.items():
             path = directory / sample_file(checkpoint, output)
-            remove(path)
             write_array(path, array)
             digests[path.name] = sha256_of(path)
     return digests

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.device import open_device
-from deepgen_bench.files import remove, write_json
+from deepgen_bench.files import remove_parts, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
@@ -46,7 +46,12 @@ def train_block(store: Store, dataset: str, model: str, block: int) -> None:
         }
         for seed, run in runs.items()
     ]
-    write_json(store.manifest(dataset, model, block), manifest)
+    path = store.manifest(dataset, model, block)
+    write_json(path, manifest)
+    # of this job, killed earlier
+    job.checkpoint.unlink(missing_ok=True)
+    for written in (job.checkpoint, path):
+        remove_parts(written.parent, written.name)
 
 
 class Job:
@@ -88,9 +93,6 @@ class Job:
             data, model = TrainingData(self.prepared.split("train"), self.prepared.split("validation")), self.make()
             for group in model.groups(seeds):
                 self.train_group(model, data, group)
-                remove(self.checkpoint)
-        # one may be left of a job that was killed here
-        remove(self.checkpoint)
 
     def train_group(self, model: GenerativeModel, data: TrainingData, seeds: list[int]) -> None:
         """Train these replicates together and write each one's folder."""
@@ -118,9 +120,11 @@ class Job:
             write_run(self.store.run_dir(self.dataset, self.model, seed), fit, {}, common | {"seed": seed})
             if fit.status != "ok":
                 print(f"{self.dataset}/{self.model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
+        self.checkpoint.unlink(missing_ok=True)
 
     def sample(self, run: Run) -> None:
         """Give a trained replicate as many samples as this experiment wants."""
+        remove_parts(run.directory)
         states = {checkpoint: run.state(checkpoint) for checkpoint in run.checkpoints}
         if run.info["n_samples"]:
             # killed while these are written, it is one without samples, and not one whose digests are wrong

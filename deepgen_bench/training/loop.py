@@ -110,7 +110,8 @@ class Course:
 
     def restore(self, step: int, state: dict[str, Tensor], curves: list[list[dict[str, float]]]) -> None:
         """Go on from a `state`."""
-        self.step, self.curves = step, curves
+        # copies, for twins are given the same one
+        self.step, self.curves = step, [list(rows) for rows in curves]
         self.model.restore(under("model.", state))
         own, device = under("course.", state), self.best_score.device
         self.best = {name: tensor.to(device) for name, tensor in under("best.", state).items()}

@@ -20,7 +20,8 @@ class Draws:
     def restore(self, state: Tensor) -> None:
         """Go on from a `state`."""
         for generator, own in zip(self.generators, state, strict=True):
-            generator.set_state(own)
+            # a copy, because torch reads beyond a tensor that does not begin where its storage does
+            generator.set_state(own.clone())
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal (S, *shape), float32."""
