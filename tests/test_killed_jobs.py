@@ -249,7 +249,7 @@ def kill_again_and_again(job, kills, rng):
             continue
         assert job.digests() == expected and not leftovers(job.store.root)
         resumed = Run(job.store.run_dir(job.dataset, job.model, 1)).info["resumed_at"]
-        print(f"\n{job.dataset}/{job.model} {seconds:.1f} s: {len(killed)} kills, resumed at {resumed}: {killed}")
+        print(f"\n{job.dataset}/{job.model}: the same bits after {len(killed)} kills {killed}, resumed at {resumed}")
         if len(killed) == kills:
             return
         # it was finished before it was to be killed

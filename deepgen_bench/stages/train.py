@@ -58,7 +58,7 @@ class Job:
     """What training and sampling a block of replicates of one (dataset, model) pair share."""
 
     def __init__(self, store: Store, dataset: str, model: str, block: int):
-        self.store, self.dataset, self.model, self.block = store, dataset, model, block
+        self.store, self.dataset, self.model = store, dataset, model
         experiment = self.experiment = store.experiment
         self.prepared = Prepared(store.data_dir(dataset))
         self.family = experiment.model_spec(model).family
