@@ -14,7 +14,7 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
-from deepgen_bench.settings import Settings
+from deepgen_bench.settings import Settings, not_identity
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -68,8 +68,9 @@ class CalibrationEntry(Settings):
 class Experiment(Settings):
     """A whole experiment file.
 
-    So many `samples` are drawn from every replicate; `metrics` maps families of sample metrics to their settings,
-    `calibration` names checks of the estimators.
+    So many `samples` are drawn from every replicate; a training keeps its state every `checkpoint_seconds`, to go on
+    from if it is killed; `metrics` maps families of sample metrics to their settings, `calibration` names checks of the
+    estimators.
     """
 
     name: Label
@@ -77,6 +78,7 @@ class Experiment(Settings):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     seeds_per_job: Annotated[int, Field(ge=1, le=1000)] = 5
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = not_identity(default=60.0, ge=0)
     samples: Annotated[int, Field(ge=2)] = 10_000
     datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
     models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]

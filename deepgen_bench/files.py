@@ -27,6 +27,12 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_parts(folder: Path, name: str = "*") -> None:
+    """Delete what killed processes have left of writing `name`; no other process may be writing it now."""
+    for part in folder.glob(f".{name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda file: file.write(text.encode()))
 

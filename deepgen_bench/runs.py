@@ -139,6 +139,8 @@ def seal(directory: Path, info: dict[str, Any]) -> None:
 
 def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
     """Write a replicate anew; whatever was measured on an older one goes with it."""
+    # first what says that the rest is whole: the process may be killed at any moment
+    (directory / RUN).unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     states = {name: write_state(directory / f"{name}.safetensors", state) for name, state in fit.checkpoints.items()}

@@ -67,6 +67,10 @@ class Store:
     def run_dir(self, dataset: str, model: str, seed: int) -> Path:
         return self.root / "runs" / self.run_id(dataset, model, seed)
 
+    def checkpoint(self, dataset: str, model: str, block: int) -> Path:
+        """The state of a block in training, which a killed job goes on from."""
+        return self.run_dir(dataset, model, 0).with_name(f"block_{block}.checkpoint")
+
     # the experiment's own folder
 
     @property

@@ -19,6 +19,10 @@ SMALL_SETTINGS = {
 }
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=2, help="how often real training jobs are killed")
+
+
 @pytest.fixture(scope="session")
 def small_splits():
     """`small_splits(name)`: the splits of a small dataset, made once."""

@@ -26,7 +26,7 @@ models: {vae: {}, gan: {}}
 # what replaces keys of BASE, and what the message must begin with after the file's name
 BAD = {
     # unknown keys, at every level
-    "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, calibration, datasets, device, likelihood,"),
+    "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, calibration, checkpoint_seconds, datasets, device,"),
     "dataset entry": (
         "datasets: {digits: {bugdet: 3}}",
         "datasets.digits.bugdet: unknown key; valid: budget, dataset, metrics, models, settings",

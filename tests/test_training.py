@@ -44,7 +44,7 @@ def test_the_best_checkpoint_is_the_evaluation_with_the_lowest_score():
     nan = float("nan")
     model = Counting([[5.0, 3, 4, 3], [1, 2, 3, 4], [9, 8, nan, 0]])
     calls = []
-    fits = train(model, 3, 4, 10, lambda *call: calls.append(call))
+    fits = train(model, [0, 1, 2], 4, 10, lambda *call: calls.append(call))
     assert [fit.best_step for fit in fits] == [2, 1, None]
     for fit, best in zip(fits[:2], (2, 1), strict=True):
         assert fit.checkpoints["best"]["count"].tolist() == [[best]]
@@ -57,12 +57,12 @@ def test_the_best_checkpoint_is_the_evaluation_with_the_lowest_score():
 
 def test_learning_rates_fall_linearly_to_zero():
     model = Counting([[0.0] * 5])
-    train(model, 1, 5, 1, lambda *call: None)
+    train(model, [0], 5, 1, lambda *call: None)
     assert model.rates == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
 
 
 def test_curves_hold_means_since_the_last_evaluation():
-    (fit,) = train(Counting([[0.0] * 100]), 1, 100, 1, lambda *call: None)
+    (fit,) = train(Counting([[0.0] * 100]), [0], 100, 1, lambda *call: None)
     steps = [row["step"] for row in fit.curves]
     assert steps == [1, *range(4, 101, 4)] and len(steps) == EVALUATIONS + 1
     assert [row["loss"] for row in fit.curves[:3]] == [1, 3, 6.5]

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.seeds import derive_seed
 from deepgen_bench.training.fit import Fit, State
+
+if TYPE_CHECKING:
+    from deepgen_bench.training.checkpoint import Keeper
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,15 @@ class GenerativeModel(ABC):
     #: how images become training data for a likelihood: "dequantised" or "binarised"; "grey" for models without one
     representation: ClassVar[str] = "grey"
 
+    #: where a long `fit` of one of the `groups` keeps its state and finds that of a killed one; None: nowhere
+    keeper: "Keeper | None" = None
+
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         self.settings, self.spec, self.device = settings, spec, device
+
+    def groups(self, replicates: list[int]) -> list[list[int]]:
+        """The replicates that are trained together; one group is trained, and written, after the other."""
+        return [replicates]
 
     @abstractmethod
     def fit(

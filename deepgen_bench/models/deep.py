@@ -15,7 +15,7 @@ from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
 from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.fit import Fit, State
-from deepgen_bench.training.loop import train
+from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.streams import Draws
 
 # rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block
@@ -98,6 +98,10 @@ class DeepModel(GenerativeModel):
             return ConvUp(s.latent_dim, s.channels, self.spec.shape, generators, normalise)
         return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators)
 
+    def groups(self, replicates: list[int]) -> list[list[int]]:
+        # convolutions loop over replicates anyway
+        return [[replicate] for replicate in replicates] if self.settings.network == "conv" else [replicates]
+
     def fit(
         self,
         data: TrainingData,
@@ -106,16 +110,12 @@ class DeepModel(GenerativeModel):
         budget: int,
         progress: Callable[[int, int, str], None],
     ) -> list[Fit]:
-        # Convolutions loop over replicates anyway, so those are trained one after the other; an MLP alone is trained
-        # beside a twin, because products over a single replicate round differently.
-        if self.settings.network == "conv":
-            groups = [[replicate] for replicate in replicates]
-        else:
-            groups = [replicates if len(replicates) > 1 else 2 * replicates]
         fits: list[Fit] = []
-        for group in groups:
-            fits += self._fit_group(data, group, streams, budget, progress)
-        return fits[: len(replicates)]
+        for group in self.groups(replicates):
+            # an MLP alone is trained beside a twin, because products over a single replicate round differently
+            twins = 2 * group if len(group) == 1 and self.settings.network != "conv" else group
+            fits += self._fit_group(data, twins, streams, budget, progress)[: len(group)]
+        return fits
 
     def _fit_group(
         self,
@@ -133,9 +133,9 @@ class DeepModel(GenerativeModel):
             self.module.fit_scale(data.train)
         self.module.to(self.device)
         self.noise = Draws(seeds("noise"), self.device)
-        indices = Draws(seeds("batches"), self.device)
+        self.indices = Draws(seeds("batches"), self.device)
         size = self.settings.batch_size
-        self.batches = Batches(data.train, self.spec, self.representation, size, indices, self.noise)
+        self.batches = Batches(data.train, self.spec, self.representation, size, self.indices, self.noise)
         # validation figures use the same draws for every replicate and every evaluation
         self.validation_seed = streams.validation_seed()
         draws = Draws([self.validation_seed], self.device)
@@ -143,13 +143,32 @@ class DeepModel(GenerativeModel):
         self.validation = held_out.all(limit=2000)
         self.active = self.optimisers()
         self.initial_rates = [group["lr"] for optimiser in self.active for group in optimiser.param_groups]
-        return train(self, len(group), max(1, budget // size), size, progress)
+        return train(self, group, max(1, budget // size), size, progress, self.keeper)
 
     def set_rate(self, factor: float) -> None:
         if self.settings.schedule == "linear":
             groups = [group for optimiser in self.active for group in optimiser.param_groups]
             for group, rate in zip(groups, self.initial_rates, strict=True):
                 group["lr"] = rate * factor
+
+    def training_state(self) -> dict[str, Tensor]:
+        # learning rates follow from the step, and gradients are made anew in each
+        state = named("module.", self.module.state_dict())
+        for i, optimiser in enumerate(self.active):
+            for parameter, entries in optimiser.state_dict()["state"].items():
+                state |= named(f"optimiser_{i}.{parameter}.", entries)
+        return state | {"noise": self.noise.state(), "indices": self.indices.state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.module.load_state_dict(under("module.", state))
+        for i, optimiser in enumerate(self.active):
+            entries: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in under(f"optimiser_{i}.", state).items():
+                parameter, entry = name.split(".")
+                entries.setdefault(int(parameter), {})[entry] = tensor
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
+        self.noise.restore(state["noise"])
+        self.indices.restore(state["indices"])
 
     def load(self, state: State) -> None:
         self.module = self.build([torch.Generator()])

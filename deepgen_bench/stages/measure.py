@@ -15,6 +15,7 @@ from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
+from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_arrays, read_json, write_arrays, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.metrics import METRICS
@@ -122,6 +123,9 @@ def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, n
         generated, real = oracle_pair(exact, todo.prepared.split("validation"), test, n, rng)
         yield "final", "", real, generated
         return
+    if run.info["n_samples"] < todo.store.experiment.samples:
+        found = f"{run.info['n_samples']} samples, the experiment wants {todo.store.experiment.samples}"
+        raise UserError(f"{run.directory}: {found}; its train stage has not finished")
     settings = todo.store.experiment.model_settings(todo.model, todo.dataset)
     for checkpoint in run.checkpoints:
         for output in settings.outputs(todo.prepared.spec.support):

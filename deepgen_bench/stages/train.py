@@ -1,29 +1,32 @@
 """Train and sample a block of replicates. Opens the training and validation splits, never the test split."""
 
 import sys
-import time
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.device import open_device
-from deepgen_bench.files import write_json
+from deepgen_bench.files import remove_parts, write_json
+from deepgen_bench.identity import code_identity
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
+from deepgen_bench.training.checkpoint import Keeper
 from deepgen_bench.training.fit import State
 
 
 def train_block(store: Store, dataset: str, model: str, block: int) -> None:
     """Train the replicates of the block that are not in the store yet, then write the block's manifest.
 
-    A replicate that an experiment with fewer `samples` has left there is sampled again, not trained again.
+    A replicate is in the store as soon as it is trained. One with fewer samples than the experiment wants (none yet, or
+    those of another experiment) is sampled, not trained again.
     """
-    job = Job(store, dataset, model)
+    job = Job(store, dataset, model, block)
     seeds = store.blocks()[block]
     reasons = {seed: current(store.run_dir(dataset, model, seed), job.expected) for seed in seeds}
     for seed, why in reasons.items():
@@ -33,7 +36,7 @@ def train_block(store: Store, dataset: str, model: str, block: int) -> None:
     runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in seeds}
     for run in runs.values():
         if run.info["n_samples"] < store.experiment.samples:
-            job.sample_again(run)
+            job.sample(run)
     manifest = [
         {
             "seed": seed,
@@ -43,18 +46,24 @@ def train_block(store: Store, dataset: str, model: str, block: int) -> None:
         }
         for seed, run in runs.items()
     ]
-    write_json(store.manifest(dataset, model, block), manifest)
+    path = store.manifest(dataset, model, block)
+    write_json(path, manifest)
+    # of this job, killed earlier
+    job.checkpoint.unlink(missing_ok=True)
+    for written in (job.checkpoint, path):
+        remove_parts(written.parent, written.name)
 
 
 class Job:
-    """What training and sampling replicates of one (dataset, model) pair share."""
+    """What training and sampling a block of replicates of one (dataset, model) pair share."""
 
-    def __init__(self, store: Store, dataset: str, model: str):
+    def __init__(self, store: Store, dataset: str, model: str, block: int):
         self.store, self.dataset, self.model = store, dataset, model
         experiment = self.experiment = store.experiment
         self.prepared = Prepared(store.data_dir(dataset))
         self.family = experiment.model_spec(model).family
         self.streams = Streams(experiment.base_seed, dataset, model)
+        self.checkpoint = store.checkpoint(dataset, model, block)
         self.expected = {"data_digest": self.prepared.digest, "code": store.model_code(model)}
 
     @cached_property
@@ -79,35 +88,47 @@ class Job:
         return drawn
 
     def train(self, seeds: list[int]) -> None:
+        """Train these replicates and write their folders, without samples; go on with what a killed job has begun."""
+        if seeds:
+            data, model = TrainingData(self.prepared.split("train"), self.prepared.split("validation")), self.make()
+            for group in model.groups(seeds):
+                self.train_group(model, data, group)
+
+    def train_group(self, model: GenerativeModel, data: TrainingData, seeds: list[int]) -> None:
         """Train these replicates together and write each one's folder."""
-        if not seeds:
-            return
-        data = TrainingData(self.prepared.split("train"), self.prepared.split("validation"))
         budget = self.experiment.datasets[self.dataset].budget
-        started = time.perf_counter()
-        with Progress(f"{self.dataset}/{self.model} seeds {seeds}") as progress:
-            fits = self.make().fit(data, seeds, self.streams, budget, progress)
-        common = self.expected | {
+        common: dict[str, Any] = self.expected | {
             "identity": self.store.run_identity(self.dataset, self.model),
+            "platform": platform_key(self.device),
+        }
+        fits_to = common | {"format": code_identity("deepgen_bench.training.checkpoint")}
+        keeper = model.keeper = Keeper(self.checkpoint, fits_to, self.experiment.checkpoint_seconds)
+        with Progress(f"{self.dataset}/{self.model} seeds {seeds}") as progress:
+            fits = model.fit(data, seeds, self.streams, budget, progress)
+        common |= {
             "spec": self.prepared.spec.to_json(),
-            "n_samples": self.experiment.samples,
+            "n_samples": 0,
             # replicates of a block are trained together: time and memory are the block's
             "block": seeds,
-            "block_seconds": round(time.perf_counter() - started, 3),
+            "block_seconds": round(keeper.elapsed, 3),
             "block_peak_memory_mb": peak_memory_mb(self.device),
-            "platform": platform_key(self.device),
+            "resumed_at": keeper.resumed_at,
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         for seed, fit in zip(seeds, fits, strict=True):
-            directory = self.store.run_dir(self.dataset, self.model, seed)
-            write_run(directory, fit, self.draw(fit.checkpoints, seed), common | {"seed": seed})
+            write_run(self.store.run_dir(self.dataset, self.model, seed), fit, {}, common | {"seed": seed})
             if fit.status != "ok":
                 print(f"{self.dataset}/{self.model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
+        self.checkpoint.unlink(missing_ok=True)
 
-    def sample_again(self, run: Run) -> None:
+    def sample(self, run: Run) -> None:
         """Give a trained replicate as many samples as this experiment wants."""
+        remove_parts(run.directory)
         states = {checkpoint: run.state(checkpoint) for checkpoint in run.checkpoints}
+        if run.info["n_samples"]:
+            # killed while these are written, it is one without samples, and not one whose digests are wrong
+            seal(run.directory, run.info | {"n_samples": 0, "samples": {}})
         samples = write_samples(run.directory, self.draw(states, run.info["seed"]))
         seal(run.directory, run.info | {"n_samples": self.experiment.samples, "samples": samples})
         run.info = Run(run.directory).info

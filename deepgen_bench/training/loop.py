@@ -1,13 +1,16 @@
 """The training loop: steps, evaluations on validation data, divergence and the best checkpoint, each per replicate."""
 
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deepgen_bench.training.fit import Fit, State
+
+if TYPE_CHECKING:
+    from deepgen_bench.training.checkpoint import Keeper
 
 EVALUATIONS = 25
 
@@ -27,73 +30,146 @@ class Trainable(Protocol):
     def set_rate(self, factor: float) -> None:
         """Multiply the initial learning rates by `factor`."""
 
+    def training_state(self) -> dict[str, Tensor]:
+        """All that a step reads and changes, (S, …) or a number common to all, by name."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `training_state`."""
+
 
 def replicate_state(tensors: dict[str, Tensor], replicate: int) -> State:
     """One replicate's slice of stacked tensors, as numpy arrays with a leading axis of one."""
     return {name: tensor[replicate : replicate + 1].cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
+def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `named` gave that prefix."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+class Course:
+    """How far a block of S replicates has come, beside the state of the model itself."""
+
+    def __init__(self, model: Trainable, replicates: int):
+        self.model, self.step = model, 0
+        # the model's own tensors, which its steps write to
+        self.tensors = {name: tensor.detach() for name, tensor in model.module.state_dict(keep_vars=True).items()}
+        device = next(iter(self.tensors.values())).device
+        self.best = {name: tensor.clone() for name, tensor in self.tensors.items()}
+        self.best_score = torch.full((replicates,), torch.inf, device=device)
+        self.best_step = torch.zeros(replicates, dtype=torch.int64, device=device)
+        self.diverged_at = torch.full((replicates,), -1, device=device)
+        # losses since the last evaluation
+        self.sums: dict[str, Tensor] = {}
+        self.curves: list[list[dict[str, float]]] = [[] for _ in range(replicates)]
+
+    def note_divergence(self, figures: dict[str, Tensor]) -> None:
+        finite = torch.stack(list(figures.values())).isfinite().all(0)
+        self.diverged_at.masked_fill_((self.diverged_at < 0) & ~finite, self.step)
+
+    def advance(self, rate: float) -> None:
+        """One step of the model at this factor of its initial learning rates."""
+        self.step += 1
+        self.model.set_rate(rate)
+        losses = self.model.step()
+        self.note_divergence(losses)
+        self.sums = {name: self.sums[name] + loss if self.sums else loss for name, loss in losses.items()}
+
+    def evaluate(self, batch_size: int) -> Tensor:
+        """Validate, keep what is best so far and add to the curves; the validation scores (S,)."""
+        self.model.module.eval()
+        with torch.no_grad():
+            figures = self.model.validate()
+        self.model.module.train()
+        self.note_divergence(figures)
+        score = figures["validation_score"]
+        better = (score < self.best_score) & (self.diverged_at < 0)
+        self.best_score = torch.where(better, score, self.best_score)
+        self.best_step.masked_fill_(better, self.step)
+        for name, tensor in self.tensors.items():
+            best = self.best[name]
+            torch.where(better.view(-1, *[1] * (tensor.dim() - 1)), tensor, best, out=best)
+        last = self.curves[0][-1]["step"] if self.curves[0] else 0
+        figures = {name: total / (self.step - last) for name, total in self.sums.items()} | figures
+        self.sums = {}
+        table = {name: values.tolist() for name, values in figures.items()}
+        for s, rows in enumerate(self.curves):
+            row = {"step": self.step, "examples": self.step * batch_size}
+            rows.append(row | {name: values[s] for name, values in table.items()})
+        return score
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to go on from here but the step and the curves, the model's state with it."""
+        own = {"best_score": self.best_score, "best_step": self.best_step, "diverged_at": self.diverged_at}
+        parts = {"model.": self.model.training_state(), "best.": self.best, "sums.": self.sums, "course.": own}
+        return {name: tensor for prefix, part in parts.items() for name, tensor in named(prefix, part).items()}
+
+    def restore(self, step: int, state: dict[str, Tensor], curves: list[list[dict[str, float]]]) -> None:
+        """Go on from a `state`."""
+        # copies, for twins are given the same one
+        self.step, self.curves = step, [list(rows) for rows in curves]
+        self.model.restore(under("model.", state))
+        own, device = under("course.", state), self.best_score.device
+        self.best = {name: tensor.to(device) for name, tensor in under("best.", state).items()}
+        # in the order of the losses, which `advance` gives back
+        self.sums = {name: tensor.to(device) for name, tensor in under("sums.", state).items()}
+        self.best_score, self.best_step, self.diverged_at = (
+            own[name].to(device) for name in ("best_score", "best_step", "diverged_at")
+        )
+
+    def fits(self, steps: int, batch_size: int) -> list[Fit]:
+        """What is left of each replicate."""
+        parameters = sum(p[0].numel() for p in self.model.module.parameters())
+        fits = []
+        for s, when in enumerate(self.diverged_at.tolist()):
+            fit = Fit(
+                {}, curves=self.curves[s], steps=self.step, examples=self.step * batch_size, parameters=parameters
+            )
+            if when >= 0:
+                fit.status, fit.reason = "diverged", f"loss not finite at step {when} of {steps}"
+                fit.steps, fit.examples = when, when * batch_size
+            else:
+                fit.checkpoints = {"final": replicate_state(self.tensors, s), "best": replicate_state(self.best, s)}
+                fit.best_step = int(self.best_step[s])
+            fits.append(fit)
+        return fits
+
+
 def train(
-    model: Trainable, replicates: int, steps: int, batch_size: int, progress: Callable[[int, int, str], None]
+    model: Trainable,
+    replicates: list[int],
+    steps: int,
+    batch_size: int,
+    progress: Callable[[int, int, str], None],
+    keeper: "Keeper | None" = None,
 ) -> list[Fit]:
     """Train a block of replicates for `steps` steps and return what is left of each.
 
     A replicate whose loss or validation score is not finite has diverged: the step is recorded, it keeps no
-    checkpoint, and its neighbours go on undisturbed (sums over replicates never mix them).
+    checkpoint, and its neighbours go on undisturbed (sums over replicates never mix them). What `keeper` has kept of
+    an earlier training of these replicates is gone on from.
     """
-    tensors = {name: tensor.detach() for name, tensor in model.module.state_dict(keep_vars=True).items()}
-    device = next(iter(tensors.values())).device
-    best = {name: tensor.clone() for name, tensor in tensors.items()}
-    best_score = torch.full((replicates,), torch.inf, device=device)
-    best_step = np.zeros(replicates, dtype=int)
-    diverged_at = torch.full((replicates,), -1, device=device)
-    curves: list[list[dict[str, float]]] = [[] for _ in range(replicates)]
+    course = Course(model, len(replicates))
+    kept = keeper.load(replicates) if keeper else None
+    if kept:
+        step, arrays, curves = kept
+        course.restore(step, {name: torch.from_numpy(array) for name, array in arrays.items()}, curves)
     due = {round(steps * (i + 1) / EVALUATIONS) for i in range(EVALUATIONS)} | {min(steps, 1)}
-    sums: dict[str, Tensor] = {}
-    last = 0
-
-    def note_divergence(figures: dict[str, Tensor], step: int) -> None:
-        finite = torch.stack(list(figures.values())).isfinite().all(0)
-        diverged_at.masked_fill_((diverged_at < 0) & ~finite, step)
-
-    for step in range(1, steps + 1):
-        model.set_rate(1 - (step - 1) / steps)
-        losses = model.step()
-        note_divergence(losses, step)
-        for name, loss in losses.items():
-            sums[name] = sums[name] + loss if name in sums else loss
-        if step not in due:
-            continue
-        model.module.eval()
-        with torch.no_grad():
-            figures = model.validate()
-        model.module.train()
-        note_divergence(figures, step)
-        score = figures["validation_score"]
-        better = (score < best_score) & (diverged_at < 0)
-        best_score = torch.where(better, score, best_score)
-        for name, tensor in tensors.items():
-            torch.where(better.view(-1, *[1] * (tensor.dim() - 1)), tensor, best[name], out=best[name])
-        best_step[better.cpu().numpy()] = step
-        figures = {name: total / (step - last) for name, total in sums.items()} | figures
-        table = {name: values.tolist() for name, values in figures.items()}
-        for s, rows in enumerate(curves):
-            rows.append({"step": step, "examples": step * batch_size} | {name: v[s] for name, v in table.items()})
-        sums, last = {}, step
-        alive = int((diverged_at < 0).sum())
-        progress(step, steps, f"validation {score.nanmedian().item():.4g}, {replicates - alive} diverged")
-        if not alive:
-            break
-
-    parameters = sum(p[0].numel() for p in model.module.parameters())
-    fits = []
-    for s, when in enumerate(diverged_at.tolist()):
-        fit = Fit({}, curves=curves[s], steps=step, examples=step * batch_size, parameters=parameters)
-        if when >= 0:
-            fit.status, fit.reason = "diverged", f"loss not finite at step {when} of {steps}"
-            fit.steps, fit.examples = when, when * batch_size
-        else:
-            fit.checkpoints = {"final": replicate_state(tensors, s), "best": replicate_state(best, s)}
-            fit.best_step = int(best_step[s])
-        fits.append(fit)
-    return fits
+    with keeper or nullcontext():
+        while course.step < steps:
+            course.advance(1 - course.step / steps)
+            if course.step in due:
+                score = course.evaluate(batch_size)
+                alive = int((course.diverged_at < 0).sum())
+                note = f"validation {score.nanmedian().item():.4g}, {len(replicates) - alive} diverged"
+                progress(course.step, steps, note)
+                if not alive:
+                    break
+            if keeper and keeper.due():
+                arrays = {name: tensor.cpu().numpy() for name, tensor in course.state().items()}
+                keeper.save(replicates, course.step, arrays, course.curves)
+    return course.fits(steps, batch_size)

@@ -13,6 +13,16 @@ class Draws:
         self.device = device
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
+    def state(self) -> Tensor:
+        """Where the generators are in their streams, bytes (S, n)."""
+        return torch.stack([generator.get_state() for generator in self.generators])
+
+    def restore(self, state: Tensor) -> None:
+        """Go on from a `state`."""
+        for generator, own in zip(self.generators, state, strict=True):
+            # a copy, because torch reads beyond a tensor that does not begin where its storage does
+            generator.set_state(own.clone())
+
     def normal(self, *shape: int) -> Tensor:
         """Standard normal (S, *shape), float32."""
         draws = torch.empty(len(self.generators), *shape, device=self.device)
