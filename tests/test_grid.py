@@ -61,6 +61,62 @@ def test_posteriors_far_out_widen_the_lattice() -> None:
         np.testing.assert_allclose(values, model.marginal.logpdf(x), rtol=1e-6)
 
 
+def test_one_example_far_out_changes_no_other() -> None:
+    model = Linear(3, 1, 1e-3)
+    x = model.draws(30)
+    alone, _ = marginal_log_likelihood(model, torch.as_tensor(x), 1)
+    with_far = np.concatenate([x, 20 * model.w.T])
+    values, errors = marginal_log_likelihood(model, torch.as_tensor(with_far), 1)
+    np.testing.assert_allclose(values[:30], alone, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(values, model.marginal.logpdf(with_far), rtol=0, atol=2e-3)
+    assert errors.mean() <= grid.TOLERANCE
+
+
+def test_what_lies_in_the_rim_alone_widens_the_lattice() -> None:
+    """All of the posterior beyond the first radius, at many places: the rim's sum is the whole's but for rounding."""
+    for dims in (1, 2):
+        model = Linear(2, dims, 0.5 * dims)
+        z = np.random.default_rng(0).uniform(5.5, 11, (200, 1)) / np.sqrt(dims) * np.ones(dims)
+        x = z @ model.w.T
+        values, errors = marginal_log_likelihood(model, torch.as_tensor(x), dims)
+        np.testing.assert_allclose(values, model.marginal.logpdf(x), rtol=0, atol=0.01)
+        assert errors.mean() <= grid.TOLERANCE
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_an_example_without_a_likelihood_leaves_the_others_alone(bad: float) -> None:
+    model = Linear(2, 1, 0.02)
+    x = model.draws(20)
+
+    def spoilt(x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return model(x, z).masked_fill_(x[:, :1] == float(some[3, 0]), bad)
+
+    some = x.copy()
+    values, _ = marginal_log_likelihood(spoilt, torch.as_tensor(some), 1)
+    np.testing.assert_array_equal(values[3], bad)
+    np.testing.assert_allclose(np.delete(values, 3), model.marginal.logpdf(np.delete(x, 3, 0)), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_refinement_decodes_only_new_nodes(monkeypatch: pytest.MonkeyPatch, dims: int) -> None:
+    """Half the step, and twice the radius, from what is there: the sums of the lattice as a whole, for each example."""
+    tau = 0.004 if dims == 1 else 0.05
+    for shift, finer, wider in ((0.0, 2, 1), (30.0, 1, 2)):
+        model = Linear(4, dims, tau if finer == 2 else 3.0)
+        x = model.draws(40) + shift * model.w.sum(1)
+        monkeypatch.setitem(grid.LEVELS, dims, 2)
+        values, errors = marginal_log_likelihood(model, torch.as_tensor(x), dims)
+        nodes, model.nodes = model.nodes, 0
+        with monkeypatch.context() as whole:
+            whole.setitem(grid.LEVELS, dims, 1)
+            whole.setitem(grid.STEP, dims, grid.STEP[dims] / finer)
+            whole.setattr(grid, "RADIUS", grid.RADIUS * wider)
+            expected, its_errors = marginal_log_likelihood(model, torch.as_tensor(x), dims)
+        refined = np.isclose(errors, its_errors, rtol=1e-6, atol=1e-12)
+        assert refined.mean() > 0.5 and nodes == model.nodes
+        np.testing.assert_allclose(values[refined], expected[refined], rtol=1e-9)
+
+
 @pytest.mark.parametrize("dims", [1, 2])
 def test_the_error_bounds_that_of_the_value_from_fine_to_hopeless(monkeypatch: pytest.MonkeyPatch, dims: int) -> None:
     monkeypatch.setitem(grid.LEVELS, dims, 1)

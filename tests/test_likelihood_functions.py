@@ -1,5 +1,7 @@
 """Closed forms for the pieces of likelihood evaluation."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,31 @@ def test_nested_bounds_rise_for_every_example(seed: int, spread: float, offset: 
 def test_invalid_ks(ks: list[int]) -> None:
     with pytest.raises(UserError, match="divisors of K_max = 12"):
         nested_iw_elbo(np.zeros((3, 12)), ks)
+
+
+def test_ks_may_come_from_numpy() -> None:
+    log_weights = np.random.default_rng(0).standard_normal((3, 12))
+    found = nested_iw_elbo(log_weights, np.array([1, 4, 12]))  # type: ignore[arg-type]
+    assert list(found) == [1, 4, 12] and {type(k) for k in found} == {int}
+    with pytest.raises(UserError, match="ks: .*expected integers"):
+        nested_iw_elbo(log_weights, [1.0, 12.0])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (gaussian_log_prob, ("x", "mean", "variance")),
+        (bernoulli_log_prob, ("x", "logits")),
+        (kl_diagonal_gaussian, ("mean", "log_variance")),
+    ],
+)
+def test_what_is_not_finite_is_named(function: Callable[..., np.ndarray], names: tuple[str, ...], bad: float) -> None:
+    for name in names:
+        arrays = {each: np.ones((2, 3)) for each in names}
+        arrays[name][1, 2] = bad
+        with pytest.raises(UserError, match=f"^{name}: 1 of 6 numbers are NaN or infinite"):
+            function(**arrays)
 
 
 def test_effective_sample_size() -> None:

@@ -46,6 +46,9 @@ def test_the_ends_where_no_tail_can_be_fitted() -> None:
     assert pareto_k(one) > 0.7
     spread = rng.standard_normal((3, 1000)) * 1000  # all but the largest few underflow
     assert (pareto_k(spread) > 0.7).all()
+    ties = np.full((2, 1000), -500.0)  # one dominant weight, then four, over equal ones
+    ties[0, 0] = ties[1, :4] = 0
+    assert (pareto_k(ties) >= 1).all()
     # ties at the cutoff are a light tail: bounded weights on a lattice
     assert (pareto_k(np.log(rng.integers(1, 100, (5, 1000)))) < 0.3).all()
     assert (pareto_k(rng.integers(0, 2, (5, 1000)).astype(float)) == -np.inf).all()

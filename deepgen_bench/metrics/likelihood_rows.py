@@ -13,8 +13,40 @@ from deepgen_bench.metrics.measurement import Measurement
 SUSPECT = 4
 """Standard errors above the true density from which a likelihood is not believed."""
 
+CHANCE = 1e-4
+"""The largest probability with which chance alone may pass for a mistake."""
+
 ROUNDING = 1e-5
-"""Nats per example that networks in float32 may add to a likelihood."""
+"""What networks in float32 may add to a log-likelihood: nats per example, and the share of its magnitude above 1."""
+
+
+def rounding(values: np.ndarray) -> np.ndarray:
+    """What rounding may have added to log-likelihoods (n,): nats, (n,)."""
+    return ROUNDING * np.maximum(1, np.abs(values))
+
+
+def beyond_chance(log_ratios: np.ndarray) -> bool:
+    """Whether independent log ratios (n,), each with E[ratio] <= 1, have a sum that chance does not explain.
+
+    E[Π ratio] <= 1, so by Markov's inequality the sum exceeds log(1 / CHANCE) with probability CHANCE at most, for any
+    n and however skewed they are: a few examples, or rare events that did not occur, raise no false alarm.
+    """
+    return bool(log_ratios.sum() > -np.log(CHANCE))
+
+
+def below_bound(values: np.ndarray, errors: np.ndarray, bound: np.ndarray) -> str:
+    """Why log p(x), (n,) with errors (n,), cannot be right beside a `bound` by K importance weights; empty if it can.
+
+    The mean of the weights has expectation p(x) exactly, for any encoder and K. So the `bound` exceeds the true value
+    by chance alone, which `beyond_chance` limits whatever the weights' tails: for all examples together, and, by the
+    union bound, for the one with the largest excess. Quadrature that misses a spike of the decoder shows here.
+    """
+    with np.errstate(invalid="ignore"):  # -inf, which fails by itself
+        excess = bound - values - errors - rounding(values)
+    if not beyond_chance(excess) and not beyond_chance(excess.max(keepdims=True) - np.log(len(excess))):
+        return ""
+    above = bound - values
+    return f"iw_elbo is {above.max():.2g} nats above at most and {above.mean():.2g} in the mean, which no bound can be"
 
 
 @dataclass
@@ -99,18 +131,20 @@ class Likelihoods:
     def against_truth(self, source: Measurement, truth: np.ndarray) -> None:
         """`log_density_ratio`, the mean of log p_model(x) - log p_true(x) over the examples of the kept `source`.
 
-        It estimates -KL(true ‖ model), at most 0, with the error of the paired differences. Well above 0 there is a
-        mistake in the likelihood, or in the density: then both rows are suspect.
+        It estimates -KL(true ‖ model), at most 0, with the error of the paired differences. Where it is above 0 by
+        `SUSPECT` of its errors and the sum `beyond_chance`, too, there is a mistake in the likelihood, or in the
+        density: then both rows are suspect.
         """
         fields = {name: getattr(source, name) for name in ("mc_error", "variant", "bound", "status", "reason")}
-        differences = self.vectors[vector_name(source)] - truth
+        values = self.vectors[vector_name(source)]
+        differences = values - truth
         ratio = self.add("log_density_ratio", differences, keep=True, direction="max", **fields)
         if ratio.value is None:
             return
         error = ratio.std_error or 0.0
         # a quadrature's error is no sampling error
-        slack = (ratio.mc_error or 0.0) + ROUNDING
-        if ratio.value > SUSPECT * error + slack:
+        slack = (ratio.mc_error or 0.0) + float(rounding(values).mean())
+        if ratio.value > SUSPECT * error + slack and beyond_chance(differences - slack):
             reason = f"on average {ratio.value:.2g} ± {error:.2g} nats above the true density, which no density can be"
             for row in (source, ratio):
                 place = next(i for i, m in enumerate(self.measurements) if m is row)

@@ -5,13 +5,16 @@ from math import sqrt
 import numpy as np
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.likelihood import as_log_weights
+from deepgen_bench.metrics.likelihood import as_log_weights, effective_sample_size
 
 MIN_TAIL = 20
 """Fewer weights than that in the tail (K < 100) leave k with a standard error of about 0.3 or more: not estimated."""
 
 THRESHOLD = 0.7
 """Above it the error of an importance-sampling estimate falls too slowly with K for any practical K."""
+
+FEW = 5
+"""An effective sample size below that is too few weights for any tail to be called light."""
 
 
 def tail_length(k: int) -> int:
@@ -24,8 +27,9 @@ def pareto_k(log_weights: np.ndarray) -> np.ndarray:
 
     A generalised Pareto distribution is fitted to what the largest weights (`tail_length`) exceed the next one by, and
     its shape drawn to 0.5 by ten pseudo-observations (Vehtari et al. 2024, appendix G). The r-th moment of the weights
-    exists for k < 1/r; above 0.7 neither the estimate nor its error can be trusted. -inf where the largest weights are
-    all equal, +inf where all are zero. Raises `UserError` on NaN, +inf or a smaller K.
+    exists for k < 1/r; above 0.7 neither the estimate nor its error can be trusted. At least 1 where the effective
+    sample size is below `FEW`: ties below one dominant weight have no tail of their own. -inf where the largest weights
+    are all equal, +inf where all are zero. Raises `UserError` on NaN, +inf or a smaller K.
     """
     log_weights = as_log_weights(log_weights)
     tail = tail_length(log_weights.shape[1])
@@ -41,7 +45,7 @@ def pareto_k(log_weights: np.ndarray) -> np.ndarray:
     shape = np.where(zero, np.inf, -np.inf)
     varied = ~zero & (excess[:, -1] > 0)
     shape[varied] = (tail * generalised_pareto_shape(excess[varied]) + 5) / (tail + 10)
-    return shape
+    return np.where(effective_sample_size(log_weights) < FEW, np.fmax(shape, 1), shape)
 
 
 def generalised_pareto_shape(x: np.ndarray) -> np.ndarray:
