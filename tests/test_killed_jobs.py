@@ -186,6 +186,11 @@ def test_the_interval_changes_no_identity():
 # real processes
 
 
+def heed_ctrl_c():
+    """A shell's background jobs ignore it, and so do their children, unless they are told otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Real:
     """Real `train` jobs of one block in a folder of their own."""
 
@@ -200,7 +205,7 @@ class Real:
     def start(self):
         command = [sys.executable, "-m", "deepgen_bench", "train", self.file, "--results", self.store.root]
         command += ["--dataset", self.dataset, "--model", self.model, "--block", "0"]
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
 
     def wait_for_state(self, process):
         """Wait until the process has kept a state of its own."""
@@ -262,6 +267,6 @@ def test_a_scheduler_s_signal_and_ctrl_c_end_a_real_job_with_one_line(tmp_path):
         process = job.start()
         job.wait_for_state(process)
         process.send_signal(number)
-        *_, last = process.communicate()[1].splitlines()
+        *_, last = process.communicate(timeout=60)[1].splitlines()
         assert process.returncode == status
         assert f"block_0.checkpoint: stopped by {signal.Signals(number).name} after step" in last
