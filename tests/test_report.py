@@ -311,3 +311,11 @@ def test_a_variant_is_parsed_or_refused():
     for text in ("b=1;a=2", "a=1;a=1", "a", "=1", "a=1;"):
         with pytest.raises(ValueError):
             parse_variant(text)
+
+
+def test_two_seeds_are_said_to_be_too_few(frame):
+    def said(n):
+        rows = [r for model, shift in (("a", 0), ("b", 5)) for r in seeds([shift + k for k in range(n)], model=model)]
+        return "Two seeds are too few" in " ".join(comparison_tables(frame(rows))[0].notes)
+
+    assert said(2) and not said(3) and not said(1)

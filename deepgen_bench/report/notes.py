@@ -69,6 +69,8 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
         )
     else:
         yield "Nothing is bold: too few models with at least two seeds to compare."
+    if comparisons.count and min(group.n_seeds for column in comparisons.best for group in column) == 2:
+        yield "Two seeds are too few to tell: a test with one degree of freedom separates almost nothing."
     yield "↑ larger, ↓ smaller is better; no arrow: not ranked."
     if comparisons.paired:
         yield "Likelihoods of two models are compared example by example, on the same test examples, and over seeds."
