@@ -206,6 +206,15 @@ def test_the_state_of_something_else_is_named_and_not_used(build, tmp_path, caps
 # signals
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: a shell's background jobs, and these tests among them, are told to ignore it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_training_once_its_state_is_kept(build, tmp_path, capsys, number, status):
     built, path, handler = build("vae", "gaussian_ring"), tmp_path / "state", signal.getsignal(number)
@@ -229,6 +238,7 @@ def test_a_signal_ends_training_once_its_state_is_kept(build, tmp_path, capsys, 
     assert_same(train(built, [0, 1], Keeper(path, {"data": "these data"}, 1e9)), expected)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_signal_and_one_after_the_last_step_end_the_process_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt), Keeper(tmp_path / "state", {}, 1e9) as keeper:
         assert not keeper.due()
