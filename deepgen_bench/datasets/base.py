@@ -95,8 +95,9 @@ class SyntheticDataset(Dataset):
 def split_off(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Indices of (kept, taken) examples: `n` are taken at random, each class in proportion to its size.
 
-    Classes are rounded by largest remainder. Both index arrays are shuffled, so that the head of a split is no
-    single class even where the source is sorted. Equal labels for all give a plain random split.
+    Classes are rounded by largest remainder. Both index arrays are in random order, so that the head of a split is no
+    single class even where the source is sorted; but the head of `kept` and the tail of `taken` are no fair samples, as
+    some classes fill their quota before others. Equal labels for all give a plain random split.
     """
     _, label, count = np.unique(labels, return_inverse=True, return_counts=True)
     quota, remainder = np.divmod(n * count, len(labels))
