@@ -74,7 +74,7 @@ class Plan:
         if not self.experiment.check(check).needs_runs:
             return []
         settings = self.experiment.check_settings(check)
-        block = settings.seed // self.experiment.seeds_per_job
+        block = self.store.block_of(settings.seed)
         return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
 
     def aggregate(self) -> str:

@@ -81,8 +81,11 @@ class Store:
         """Seeds by block: seed k belongs to block k // seeds_per_job, so adding seeds never regroups the others."""
         blocks: dict[int, list[int]] = {}
         for seed in sorted(self.experiment.seeds):
-            blocks.setdefault(seed // self.experiment.seeds_per_job, []).append(seed)
+            blocks.setdefault(self.block_of(seed), []).append(seed)
         return blocks
+
+    def block_of(self, seed: int) -> int:
+        return seed // self.experiment.seeds_per_job
 
     def manifest(self, dataset: str, model: str, block: int) -> Path:
         return self.home / "train" / dataset / model / f"block_{block}.json"

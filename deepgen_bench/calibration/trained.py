@@ -1,5 +1,6 @@
 """What the experiment's own runs say, against exact values of the same examples."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,23 @@ class TrainedSettings(Settings):
     seed: int = 0
 
 
-class TrainedVAE(Check):
+class TrainedCheck(Check):
+    """A check of one replicate's measurements."""
+
+    settings: TrainedSettings
+    needs_runs = True
+
+    @property
+    def measurements(self) -> Path:
+        """The likelihoods of the replicate's block."""
+        s = self.settings
+        return self.store.measurements(s.dataset, s.model, self.store.block_of(s.seed), "likelihood")
+
+    def missing(self, what: str) -> UserError:
+        return UserError(f"calibration.{self.name}: {self.settings.model} on {self.settings.dataset} has {what}")
+
+
+class TrainedVAE(TrainedCheck):
     """A trained VAE with one or two latent dimensions: its importance-weighted bounds against log p(x) from a grid.
 
     The largest K is held to be equal, which it is not where the encoder is a bad proposal: an overfitted encoder shows
@@ -26,18 +43,12 @@ class TrainedVAE(Check):
     """
 
     Settings = TrainedSettings
-    settings: TrainedSettings
-    needs_runs = True
 
     def lines(self) -> list[Line]:
-        s = self.settings
-        block = s.seed // self.store.experiment.seeds_per_job
-        path = self.store.measurements(s.dataset, s.model, block, "likelihood").with_suffix(".npz")
-        vectors, run = read_arrays(path), self.store.run_id(s.dataset, s.model, s.seed)
+        s, vectors = self.settings, read_arrays(self.measurements.with_suffix(".npz"))
+        run = self.store.run_id(s.dataset, s.model, s.seed)
         if f"{run}/log_likelihood_final" not in vectors:
-            raise UserError(
-                f"calibration.{self.name}: {s.model} on {s.dataset} has no exact likelihood to be held against"
-            )
+            raise self.missing("no exact likelihood to be held against")
         exact = vectors[f"{run}/log_likelihood_final"]
         likelihood = self.store.experiment.likelihood
         assert likelihood is not None
@@ -65,24 +76,19 @@ class TrueDensitySettings(TrainedSettings):
     mistake: Literal["none", "constant"] = "none"
 
 
-class TrueDensity(Check):
+class TrueDensity(TrainedCheck):
     """No model has a larger expected log-density than the truth: mean log p_model(x) - log p_true(x) <= 0."""
 
     Settings = TrueDensitySettings
     settings: TrueDensitySettings
-    needs_runs = True
 
     def lines(self) -> list[Line]:
-        s = self.settings
-        block = s.seed // self.store.experiment.seeds_per_job
-        rows = read_rows(self.store.measurements(s.dataset, s.model, block, "likelihood"))
+        s, rows = self.settings, read_rows(self.measurements)
         chosen = rows[
             (rows["metric"] == "log_density_ratio") & (rows["seed"] == s.seed) & (rows["checkpoint"] == "final")
         ]
         if chosen.empty:
-            raise UserError(
-                f"calibration.{self.name}: {s.model} on {s.dataset} has no density, or its truth is unknown"
-            )
+            raise self.missing("no density, or its truth is unknown")
         constant = 0.0
         if s.mistake == "constant":
             constant = 0.5 * Prepared(self.store.data_dir(s.dataset)).spec.dim * np.log(2 * np.pi)
