@@ -1,5 +1,6 @@
 """What a result says about how it came about: versions, platform, commit, time and memory."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -8,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.device import THREADS
+from deepgen_bench.device import SCHEDULER_JOB, THREADS
 
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
 
@@ -38,6 +39,11 @@ def platform_key(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
     }
+
+
+def scheduler_job() -> dict[str, str]:
+    """The batch scheduler's job that this process belongs to and the GPUs it was given, as its environment says."""
+    return {name: os.environ[name] for name in (*SCHEDULER_JOB, "CUDA_VISIBLE_DEVICES") if name in os.environ}
 
 
 def git_state() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from deepgen_bench.device import open_device
 from deepgen_bench.files import remove_parts, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
+from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key, scheduler_job
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
@@ -113,6 +113,7 @@ class Job:
             "block_seconds": round(keeper.elapsed, 3),
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": keeper.resumed_at,
+            "scheduler_job": scheduler_job(),
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
