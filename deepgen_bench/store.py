@@ -13,7 +13,7 @@ from deepgen_bench.files import canonical_json, sha256_of
 from deepgen_bench.identity import code_identity
 
 # raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 def short_hash(data: Any) -> str:

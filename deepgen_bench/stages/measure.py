@@ -153,9 +153,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     device = open_device(store.experiment.device) if todo.family == "latent" else "cpu"
     density = todo.made.log_prob if isinstance(todo.made, SyntheticDataset) else None
     test = todo.prepared.split("test")[: settings.n]
-    train = model_likelihood.random_examples(
-        todo.prepared.split("train"), len(test), store.experiment.base_seed, dataset
-    )
+    train = todo.prepared.split("train")[: len(test)]
     held_out = model_likelihood.HeldOut(test, todo.prepared.spec, store.experiment.base_seed, dataset, train)
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
     identity += [store.data_identity(dataset)["code"]]  # the true density's
