@@ -1,5 +1,6 @@
 """The experiment, checked before anything runs, and what the rules share. Imports no torch."""
 
+import atexit
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from deepgen_bench.plan import Plan
 
 try:
     PLAN = Plan(load_experiment(config))
+    PLAN.store.check_format()
     GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
 except UserError as error:
     sys.exit(f"error: {error}")
@@ -20,7 +22,17 @@ shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
 onstart:
-    PLAN.write_experiment()
+    try:
+        PLAN.begin()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+onerror:
+    shell("deepgen-bench aggregate {EXPERIMENT} --partial || true")
+    # below what Snakemake says last
+    for line in PLAN.failures():
+        atexit.register(print, line, file=sys.stderr)
 
 
 wildcard_constraints:
@@ -32,10 +44,6 @@ wildcard_constraints:
 
 def prepare_identity(wildcards):
     return PLAN.prepare(wildcards.dataset)
-
-
-def data_file(wildcards):
-    return PLAN.data_file(wildcards.dataset)
 
 
 def train_identity(wildcards):
