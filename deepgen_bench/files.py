@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -94,7 +95,8 @@ def check_sha256(path: Path, expected: str | None) -> None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    write_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
+    # numpy writes to a true file in a way that does not tell why it fails
+    write_atomic(path, lambda file: np.save(SimpleNamespace(write=file.write), array, allow_pickle=False))
 
 
 def read_array(path: Path) -> np.ndarray:
