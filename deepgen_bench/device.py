@@ -1,18 +1,22 @@
 """Which device a job runs on. CUDA is looked for without importing torch, and a GPU is taken for one job at a time."""
 
 import ctypes
-import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from deepgen_bench.errors import UserError
+from deepgen_bench.locks import take
 
 # One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
 # numbers reproducible to the bit, so it is set here and not left to the environment.
 THREADS = 1
 # what SLURM, PBS and LSF call the job that a process belongs to
 SCHEDULER_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
+# locks of GPUs, open for as long as the process lives
+TAKEN: list[IO[str]] = []
 
 
 def set_threads() -> None:
@@ -71,16 +75,11 @@ def take_gpu() -> None:
     # a scheduler may number the GPUs of each of its jobs from 0; another user's lock file could not be opened
     owner = "-".join([str(os.getuid()), *(os.environ[name] for name in SCHEDULER_JOB if name in os.environ)])
     for name in names:
-        lock = Path(tempfile.gettempdir()) / f"deepgen_bench-{owner}-gpu-{name}.lock"
-        # open for as long as the process lives: the descriptor is never closed on purpose
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = name
-        return
+        lock = take(Path(tempfile.gettempdir()) / f"deepgen_bench-{owner}-gpu-{name}.lock")
+        if lock is not None:
+            TAKEN.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            return
     os.environ["CUDA_VISIBLE_DEVICES"] = names[0]
 
 

@@ -5,26 +5,37 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
+
+SEAL = "seal"
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left.
+
+    Errors: `UserError` naming `path` where the system refuses, as on a full disk.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def remove_parts(folder: Path, name: str = "*") -> None:
@@ -46,12 +57,46 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
 
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write `data` as JSON with a digest of itself."""
+    write_json(path, data | {SEAL: seal_of(data)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Errors: `Damaged` if the file is gone or says anything else."""
+    try:
+        data = read_json(path)
+        whole = data.pop(SEAL) == seal_of(data)
+    except UserError as error:
+        raise Damaged(str(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise Damaged(f"{path}: damaged (it is not what its seal says)")
+    return data
+
+
+def seal_of(data: dict[str, Any]) -> str:
+    return sha256_of(canonical_json(data).encode())
+
+
+def check_sha256(path: Path, expected: str | None) -> None:
+    """Raise `Damaged` unless the file is there with this SHA-256."""
+    if not path.is_file():
+        raise Damaged(f"{path}: no such file")
+    if sha256_of(path) != expected:
+        raise Damaged(f"{path}: damaged (its sha256 is not {expected})")
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
-    write_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
+    # numpy writes to a true file in a way that does not tell why it fails
+    write_atomic(path, lambda file: np.save(SimpleNamespace(write=file.write), array, allow_pickle=False))
 
 
 def read_array(path: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import model_likelihood
-from deepgen_bench.metrics.model_likelihood import HeldOut, exact, measure, random_examples
+from deepgen_bench.metrics.model_likelihood import HeldOut, exact, measure
 from deepgen_bench.models import MODELS
 from deepgen_bench.runs import make_model
 
@@ -266,15 +266,3 @@ def test_one_example_has_no_standard_error(small_splits):
     splits = small_splits("gaussian_ring")
     found = exact(lambda x: -(x**2).sum(1), "continuous", HeldOut(splits.test[:1], splits.spec, 0, "ring"))
     assert found.measurements[0].std_error is None and found.measurements[0].value < 0
-
-
-def test_training_examples_are_a_fair_sample_of_their_split():
-    """Of a stratified split the first examples are of the classes whose quota of held-out ones was filled first."""
-    made = DATASETS["digits"](DATASETS["digits"].Settings()).splits(0)
-    labels = made.labels["train"]
-    fair = random_examples(np.arange(len(labels)), 300, 0, "digits")
-    assert len(set(fair)) == 300 and np.array_equal(fair, random_examples(np.arange(len(labels)), 300, 0, "digits"))
-    expected = np.bincount(labels) * 300 / len(labels)
-    chi_squared = ((np.bincount(labels[fair], minlength=10) - expected) ** 2 / expected).sum()
-    assert chi_squared < 27.9  # 0.999 quantile with nine degrees of freedom
-    assert len(random_examples(np.arange(5), 10, 0, "digits")) == 5

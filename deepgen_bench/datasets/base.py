@@ -95,9 +95,8 @@ class SyntheticDataset(Dataset):
 def split_off(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Indices of (kept, taken) examples: `n` are taken at random, each class in proportion to its size.
 
-    Classes are rounded by largest remainder. Both index arrays are in random order, so that the head of a split is no
-    single class even where the source is sorted; but the head of `kept` and the tail of `taken` are no fair samples, as
-    some classes fill their quota before others. Equal labels for all give a plain random split.
+    Classes are rounded by largest remainder. Both index arrays are in random order, whatever that of the source, so
+    that the first examples of a split are a fair sample of it. Equal labels for all give a plain random split.
     """
     _, label, count = np.unique(labels, return_inverse=True, return_counts=True)
     quota, remainder = np.divmod(n * count, len(labels))
@@ -107,4 +106,5 @@ def split_off(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.
     rank_in_class = np.arange(len(labels)) - np.repeat(np.cumsum(count) - count, count)
     taken = np.zeros(len(labels), bool)
     taken[by_class[rank_in_class < np.repeat(quota, count)]] = True
-    return shuffled[~taken[shuffled]], shuffled[taken[shuffled]]
+    # shuffled anew: in the old order the first ones kept are of the classes that filled their quota first
+    return rng.permutation(np.flatnonzero(~taken)), rng.permutation(np.flatnonzero(taken))

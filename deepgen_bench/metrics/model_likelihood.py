@@ -68,12 +68,6 @@ class HeldOut:
         return [role] if split == "test" else [role, split]
 
 
-def random_examples(train: np.ndarray, n: int, base_seed: int, dataset: str) -> np.ndarray:
-    """`n` training examples (or all), the same for every model: the head of a stratified split is not a fair sample."""
-    order = derive_rng(base_seed, "metric", dataset, "train").permutation(len(train))
-    return train[np.sort(order[:n])]
-
-
 def measure(model: Any, family: str, held_out: HeldOut, ks: Sequence[int], density: Density | None) -> Likelihoods:
     """What can be said of the log-likelihood of `held_out` under a loaded `model` of a `family`.
 

@@ -1,5 +1,6 @@
 """The experiment, checked before anything runs, and what the rules share. Imports no torch."""
 
+import atexit
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
 
 try:
     PLAN = Plan(load_experiment(config))
+    PLAN.store.check_format()
     GPU = wanted_gpus(PLAN.experiment.device, HERE)
 except UserError as error:
     sys.exit(f"error: {error}")
@@ -24,7 +26,16 @@ shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 
 onstart:
-    PLAN.write_experiment()
+    try:
+        PLAN.begin()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    # below all that Snakemake says
+    atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
+
+
+onerror:
+    shell("deepgen-bench aggregate {EXPERIMENT} --partial || true")
 
 
 wildcard_constraints:
@@ -36,10 +47,6 @@ wildcard_constraints:
 
 def prepare_identity(wildcards):
     return PLAN.prepare(wildcards.dataset)
-
-
-def data_file(wildcards):
-    return PLAN.data_file(wildcards.dataset)
 
 
 def train_identity(wildcards):
