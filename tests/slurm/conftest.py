@@ -33,6 +33,11 @@ def wait_for(what: str, condition: Callable[[], object], seconds: float) -> None
         time.sleep(0.5)
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs ignore it, and so do their children, unless they are told otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Driver:
     """A `snakemake` that submits jobs. Every wait for it has a limit, as it may wait for a lost job forever."""
 
@@ -46,6 +51,7 @@ class Driver:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=heed_ctrl_c,
             )
 
     @property
@@ -92,8 +98,9 @@ class Project:
         self.environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self.drivers: list[Driver] = []
 
-    def experiment(self, name: str, **content: object) -> str:
-        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump({"name": name} | content, sort_keys=False))
+    def experiment(self, name: str, content: dict[str, object]) -> str:
+        """Write an experiment file of that name."""
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content | {"name": name}, sort_keys=False))
         return f"{name}.yaml"
 
     def start(self, name: str, *arguments: str) -> Driver:
