@@ -14,7 +14,13 @@ from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
 from deepgen_bench.memory import or_lower
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
+from deepgen_bench.provenance import (
+    determinism,
+    git_state,
+    nondeterministic_operations,
+    peak_memory_mb,
+    platform_key,
+)
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
@@ -105,7 +111,8 @@ class Job:
         fits_to = common | {"format": code_identity("deepgen_bench.training.checkpoint")}
         keeper = model.keeper = Keeper(self.checkpoint, fits_to, self.experiment.checkpoint_seconds)
         what = f"{self.dataset}/{self.model} seeds {seeds}"
-        with Progress(what) as progress, or_lower(self.costly_settings(model.settings, seeds), what):
+        costly = self.costly_settings(model.settings, seeds)
+        with Progress(what) as progress, or_lower(costly, what), nondeterministic_operations() as operations:
             fits = model.fit(data, seeds, self.streams, budget, progress)
         common |= {
             "spec": self.prepared.spec.to_json(),
@@ -115,6 +122,8 @@ class Job:
             "block_seconds": round(keeper.elapsed, 3),
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": keeper.resumed_at,
+            "determinism": determinism(),
+            "nondeterministic_operations": operations,
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
