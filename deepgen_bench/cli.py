@@ -211,6 +211,38 @@ def score(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def verify(
+    results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
+    reference: Annotated[Path, typer.Argument(help="reference folder, or default or quick for that of the package")],
+) -> None:
+    """Check an experiment against a reference; status 1 if they differ.
+
+    On the reference's platform everything must be equal to the bit; elsewhere estimators must repeat the reference's
+    numbers on its samples, and trained models agree in distribution over seeds.
+    """
+    from deepgen_bench.stages.verify import verify as compare
+
+    said, differences = compare(results, reference)
+    print(*said, *differences, "differs" if differences else "verified", sep="\n")
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def reference(
+    results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
+    output: Annotated[Path, typer.Argument(help="folder to write")],
+    samples: Annotated[
+        bool, typer.Option(help="with the final samples, to check estimators on other platforms")
+    ] = True,
+) -> None:
+    """Write a reference for `verify`: the table, digests and samples of a finished experiment."""
+    from deepgen_bench.stages.reference import write_reference
+
+    print(write_reference(results, output, samples))
+
+
+@app.command(rich_help_panel=PEOPLE)
 def sample(
     run: Annotated[Path, typer.Argument(help="a replicate's folder, results/runs/DATASET/MODEL/HASH/seed_K")],
     n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,

@@ -68,7 +68,7 @@ def open_device(device: str) -> str:
     torch.set_num_threads(THREADS)
     # what cannot be deterministic is done all the same, and recorded
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
 
 

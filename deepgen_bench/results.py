@@ -5,6 +5,7 @@ have had, as far as they are known; what it leaves empty is unknown, not differe
 """
 
 import csv
+import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
@@ -81,7 +82,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     Errors: `UserError` naming the file and column for a missing or unknown column or an impossible value.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file, strict=True)) or [[]]
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file") from None

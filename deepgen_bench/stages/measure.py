@@ -114,14 +114,7 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     # feature networks alone need a device, and those only for images
     device = open_device(store.experiment.device) if todo.prepared.spec.levels else "cpu"
     extractors = load_extractors(store, dataset, device)
-    context = Context(
-        todo.prepared.spec,
-        store.experiment.base_seed,
-        dataset,
-        todo.prepared.split("train"),
-        extractors,
-        Modes(todo.made.modes, todo.made.sd) if isinstance(todo.made, GaussianMixture) else None,
-    )
+    context = sample_context(store, dataset, extractors)
     test = todo.prepared.split("test")
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} sample metrics") as progress:
@@ -147,6 +140,14 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
                 progress(done, len(todo.runs), name)
     rows += diverged_rows(todo, Measurement("frechet_distance", None, direction="min"))
     write_measured(store.measurements(dataset, model, block, "sample"), rows)
+
+
+def sample_context(store: Store, dataset: str, extractors: dict[str, Extractor]) -> Context:
+    """What the families of sample metrics are told about a dataset."""
+    prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
+    modes = Modes(made.modes, made.sd) if isinstance(made, GaussianMixture) else None
+    train = prepared.split("train")
+    return Context(prepared.spec, store.experiment.base_seed, dataset, train, extractors, modes)
 
 
 def digests(extractors: dict[str, Extractor]) -> dict[str, list[str]]:
