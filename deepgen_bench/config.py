@@ -1,14 +1,13 @@
 """The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
 
-import json
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from deepgen_bench.calibration import CHECKS
+from deepgen_bench.config_file import check_plain, key_text, read_config, shown
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
@@ -157,21 +156,16 @@ def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
 
 def place(data: Any, fault: Any, key: str) -> str:
     """The key of a fault in the experiment file, without pydantic's marks for parts of a type."""
-    parts = [key] if key else []
+    parts: list[Any] = []
     for part in fault["loc"]:
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
             break
-        parts.append(str(part) if str(part).isprintable() else repr(part))
+        parts.append(part)
     if fault["type"] == "missing":
         parts.append(fault["loc"][-1])
-    return ".".join(parts)
-
-
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return ".".join(text for text in (key, key_text(parts)) if text)
 
 
 def check_numbers(given: Any, made: Any, key: str) -> None:
@@ -185,7 +179,7 @@ def check_numbers(given: Any, made: Any, key: str) -> None:
     elif isinstance(given, bool) and not isinstance(made, bool):
         raise UserError(f"{key}: a number is needed, found {str(given).lower()}")
     elif isinstance(made, float) and not isfinite(made):
-        raise UserError(f"{key}: a finite number is needed, found {given}")
+        raise UserError(f"{key}: a finite number is needed, found {shown(given)}")
 
 
 def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
@@ -200,25 +194,17 @@ def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
 
 def load_experiment(source: Path | dict[str, Any]) -> Experiment:
     """Read and check an experiment file (or the same as a dictionary); any fault is one `UserError`."""
-    where = f"{source}: " if isinstance(source, Path) else ""
     if isinstance(source, Path):
-        # YAML 1.1 would read the 1e-05 of a JSON file as text
-        kind, parse = ("JSON", json.loads) if source.suffix == ".json" else ("YAML", yaml.safe_load)
-        try:
-            data = parse(source.read_text())
-        except OSError as error:
-            raise UserError(f"{source}: cannot be read ({error.strerror})") from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"{source}: not valid {kind} ({' '.join(str(error).split())})") from None
-    else:
-        data = source
-    if not isinstance(data, dict):
-        raise UserError(f"{where}expected a mapping of keys, found {type(data).__name__}")
-    return named(where.removesuffix(": "), lambda: check(data)) if where else check(data)
+        data = read_config(source)
+        return named(str(source), lambda: check(data))
+    return check(source)
 
 
-def check(data: dict[str, Any]) -> Experiment:
+def check(data: Any) -> Experiment:
     """Everything that can be found wrong without data or torch."""
+    if not isinstance(data, dict):
+        raise UserError(f"expected a mapping of keys, found {type(data).__name__}")
+    check_plain(data)
     experiment = validated(Experiment, data, "")
     if experiment.name in SHARED_FOLDERS:
         raise UserError(f"name: {experiment.name} is a folder that experiments share; valid: any other name")
