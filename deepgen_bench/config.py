@@ -32,7 +32,7 @@ class DatasetEntry(Settings):
 
     dataset: str | None = None
     settings: dict[str, Any] = {}
-    budget: Annotated[int, Field(ge=1)]
+    budget: Annotated[int, Field(ge=1, lt=10**15)]
     models: dict[Label, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Any]] = {}
 
@@ -48,7 +48,7 @@ class LikelihoodSettings(Settings):
     """`k`: numbers of importance samples, each dividing the next; `n`: test examples, and as many training examples."""
 
     k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)
-    n: Annotated[int, Field(ge=2)] = 10_000
+    n: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
 
 
 class CalibrationEntry(Settings):
@@ -78,7 +78,7 @@ class Experiment(Settings):
     seeds_per_job: Annotated[int, Field(ge=1, le=1000)] = 5
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = not_identity(default=60.0, ge=0)
-    samples: Annotated[int, Field(ge=2)] = 10_000
+    samples: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
     datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
     models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]
     metrics: dict[str, dict[str, Any]] = {

@@ -1,5 +1,6 @@
 """What several test files share: jobs' own thread settings, two small datasets, and training on them."""
 
+import sys
 from itertools import count
 
 from deepgen_bench.device import set_threads
@@ -8,6 +9,7 @@ set_threads()  # before anything imports numpy
 
 import pytest  # noqa: E402
 
+from deepgen_bench.cli import main  # noqa: E402
 from deepgen_bench.datasets import DATASETS  # noqa: E402
 from deepgen_bench.models import MODELS  # noqa: E402
 from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
@@ -69,6 +71,20 @@ def train_small(small_settings, small_splits, fit):
         return fit(make_model(model, small_settings(model, **settings), splits.spec, "cpu"), splits, seeds, steps)
 
     return train
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """`command(*arguments)`: exit status, stdout and stderr of the command line in this process."""
+    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deepgen-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (int(exit.value.code or 0), *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture

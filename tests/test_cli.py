@@ -14,7 +14,7 @@ import typer
 import yaml
 from PIL import Image
 
-from deepgen_bench.cli import app, main
+from deepgen_bench.cli import app
 from deepgen_bench.config import load_experiment
 from deepgen_bench.metrics.frechet import frechet_distance
 from deepgen_bench.store import Store
@@ -36,20 +36,6 @@ EXPERIMENT = {
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Exit code, stdout and stderr of the command line in this process."""
-    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deepgen-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (int(exit.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.cli import main
 from deepgen_bench.config import Experiment, load_experiment
 from deepgen_bench.errors import UserError
 
+Command = Callable[..., tuple[int, str, str]]
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 BASE = """
@@ -138,22 +139,13 @@ BAD = {
 }
 
 
-def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Any, str, str]:
-    """Exit code, stdout and stderr of the command line."""
-    monkeypatch.setattr(sys, "argv", ["deepgen-bench", *arguments])
-    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
-    with pytest.raises(SystemExit) as exit:
-        main()
-    return (exit.value.code, *capsys.readouterr())
-
-
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
 def test_one_line_says_what_is_wrong(
-    change: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    change: str, message: str, tmp_path: Path, command: Command
 ) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(BASE), **yaml.safe_load(change)}, sort_keys=False))
-    code, out, err = command(capsys, monkeypatch, "check", str(path))
+    code, out, err = command("check", path)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {path}: {message}")
     assert err.count("\n") == 1 and err.endswith("\n")
@@ -273,10 +265,8 @@ def test_numbers_given_as_text_on_snakemakes_command_line_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_experiments_are_valid(
-    path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, out, err = command(capsys, monkeypatch, "check", str(path))
+def test_shipped_experiments_are_valid(path: Path, command: Command) -> None:
+    code, out, err = command("check", path)
     assert (code, err) == (0, "")
     experiment = load_experiment(path)
     seeds = len(experiment.seeds)
@@ -284,8 +274,8 @@ def test_shipped_experiments_are_valid(
     assert experiment.name == path.stem  # so that experiments do not share a folder of results
 
 
-def test_the_schema_describes_experiment_files(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = command(capsys, monkeypatch, "schema")
+def test_the_schema_describes_experiment_files(command: Command) -> None:
+    code, out, err = command("schema")
     schema = json.loads(out)
     assert (code, err) == (0, "")
     assert set(schema["properties"]) == set(Experiment.model_fields)
@@ -296,6 +286,7 @@ def test_the_schema_describes_experiment_files(capsys: pytest.CaptureFixture, mo
 def test_planning_imports_no_torch() -> None:
     script = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 import deepgen_bench.cli, deepgen_bench.report.summary, deepgen_bench.report.tables, deepgen_bench.results
 from deepgen_bench.config import load_experiment

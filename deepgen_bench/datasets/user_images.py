@@ -10,7 +10,7 @@ from pydantic import Field
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import sha256_of
+from deepgen_bench.files import sha256_of, unreadable
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings, not_identity
 
@@ -67,6 +67,8 @@ class UserImages(Dataset):
         if not np.array_equal(present, np.arange(len(present))):
             gap = int(np.argmax(present != np.arange(len(present))))
             raise UserError(f"{self.path}: labels must be 0 … classes - 1, but no training image has label {gap}")
+        if len(present) < 2:
+            raise UserError(f"{self.path}: labels of 1 class; valid: at least 2 classes, or no labels")
         for split, values in labels.items():
             if not np.isin(values, present).all():
                 unknown = values[~np.isin(values, present)][0]
@@ -75,6 +77,11 @@ class UserImages(Dataset):
 
     def stamp(self, files: Iterable[Path]) -> str:
         """The fingerprint of `files`: names, sizes and times of change."""
-        stats = ((file, file.stat()) for file in files)
-        lines = [f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
-        return sha256_of("\n".join(lines).encode())
+        lines = []
+        for file in files:
+            try:
+                stat = file.stat()
+            except OSError as error:  # a link to nowhere, say
+                raise unreadable(file, error) from None
+            lines.append(f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}")
+        return sha256_of("\n".join(lines).encode(errors="surrogateescape"))

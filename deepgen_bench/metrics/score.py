@@ -1,6 +1,5 @@
 """Score samples that a user brings as files, without an experiment."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +9,7 @@ import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import read_arrays
 from deepgen_bench.metrics.features import Extractor, Features, as_vectors
 from deepgen_bench.metrics.fidelity import FidelitySettings, measure_features
 from deepgen_bench.metrics.frechet import frechet_distance_from_moments, moments
@@ -113,13 +113,9 @@ def _read(path: Path) -> np.ndarray | Moments:
         if not files:
             raise UserError(f"{path}: no image files in this folder")
         return read_images(files, None)
-    try:
-        data = np.load(path, allow_pickle=False)
-        arrays = {"": data} if isinstance(data, np.ndarray) else dict(data)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file or folder") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a folder, .npy or .npz file ({error})") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    arrays = read_arrays(path)
     if {"mu", "sigma"} <= set(arrays):
         return Moments(arrays["mu"], arrays["sigma"])
     if len(arrays) != 1 and "arr_0" not in arrays:

@@ -1,0 +1,444 @@
+"""Wrong input of every kind, through the command line: one line, status 2, nothing left behind.
+
+Tests beside a module hold that module's own faults; here is what they cannot see: that the fault passes through the
+command as one printable line, before anything is written.
+"""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tidy_rows import row
+
+from deepgen_bench.results import write_rows
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def refused(command: Command, folder: Path, arguments: list[Any], *expected: str) -> None:
+    """The command line refuses the arguments in one line that has every `expected` part, and leaves nothing."""
+    before = files_below(folder)
+    code, out, err = command(*arguments)
+    assert "Traceback" not in err
+    assert (code, out) == (2, ""), (out, err)
+    assert err.startswith("error: ") and err.endswith("\n") and err[:-1].isprintable(), err
+    assert len(err) < 1000, err
+    for part in expected:
+        assert part in err, err
+    assert files_below(folder) == before
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)
+
+
+# configuration
+
+TRIAL = """
+name: trial
+datasets: {gaussian_ring: {budget: 100}, digits: {budget: 100}}
+models: {vae: {}, gan: {}}
+"""
+DEEP = "{a: " * 500 + "1" + "}" * 500
+SHALLOW = "{a: " * 30 + "1" + "}" * 30
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+
+# a whole file, and parts of the line
+FILES: dict[str, tuple[str | bytes, list[str]]] = {
+    "key twice": (TRIAL + "models: {gan: {}}\n", ["'models' stands twice", "(lines 4 and 5); valid: each key once"]),
+    "nested key twice": (TRIAL + "metrics: {transport: {n: 5, n: 6}}", ["'n' stands twice in one mapping"]),
+    "label twice": (TRIAL.replace("gan: {}", 'vae: {}, "vae": {}'), ["'vae' stands twice"]),
+    "tab": ("name: trial\n\tdatasets: {}", ["not valid YAML", "'\\t'"]),
+    "nul byte": (TRIAL.encode() + b"\0", ["not valid YAML", "unacceptable character #x0000"]),
+    "UTF-16": (TRIAL.encode("utf-16"), ["not valid YAML", "'utf-8' codec can't decode"]),
+    "binary": (bytes(range(256)), ["not valid YAML"]),
+    "two documents": (TRIAL + "---\nname: b", ["not valid YAML", "single document"]),
+    "a text": ("hello", ["expected a mapping of keys, found str"]),
+    "only a comment": ("# nothing", ["expected a mapping of keys, found NoneType"]),
+    "python object": (TRIAL + "x: !!python/object/apply:os.system [touch pwned]", ["not valid YAML", "python/object"]),
+    "unknown tag": (TRIAL + "x: !include other.yaml", ["not valid YAML", "!include"]),
+    "undefined alias": (TRIAL + "metrics: *none", ["not valid YAML", "undefined alias"]),
+    "alias of itself": (TRIAL + "metrics: &m {transport: *m}", ["the alias on line 5 contains itself"]),
+    "aliases that explode": (LAUGHS, ["with its aliases written out it has more than 100000 values"]),
+    "very deep": (TRIAL + f"metrics: {DEEP}", ["nested too deeply"]),
+    "deep": (TRIAL + f"metrics: {SHALLOW}", ["nested too deeply; valid: at most 20 levels"]),
+    "merge of a list": (TRIAL + "<<: [1]", ["not valid YAML", "expected a mapping for merging"]),
+    "list as a key": (TRIAL + "? [a]\n: 1", ["not valid YAML", "unhashable key"]),
+    "number as a key": (TRIAL + "metrics: {transport: {1: 2}}", ["metrics.transport.1: input should be a valid str"]),
+    "nothing as a key": (TRIAL + "~: 1", ["None: input should be a valid string, found None"]),
+    "date": (TRIAL.replace("trial", "2020-01-01"), ["name: text or a number is needed, found the date", "quotes"]),
+    "date as a label": (TRIAL.replace("vae:", "2020-01-01:"), ["models.2020-01-01: input should be a valid string"]),
+    "bytes": (TRIAL.replace("trial", "!!binary dHJpYWw="), ["name: text or a number is needed, found the bytes"]),
+    "set": (TRIAL + "seeds: !!set {1, 2}", ["seeds: text or a number is needed, found the set"]),
+    "number of 5000 digits": (TRIAL + f"base_seed: {'9' * 5000}", ["not valid YAML", "4300 digits"]),
+    "huge seed": (TRIAL + f"base_seed: {10**300}", ["base_seed: input should be less than 2147483648, found 1000"]),
+    "huge budget": (TRIAL.replace("100", str(10**30)), ["datasets.gaussian_ring.budget: input should be less than"]),
+    "huge samples": (TRIAL + f"samples: {10**30}", ["samples: input should be less than"]),
+    "1e400": (TRIAL + "checkpoint_seconds: 1e400", ["checkpoint_seconds: a finite number is needed, found '1e400'"]),
+    "1.0e400": (TRIAL + "checkpoint_seconds: 1.0e+400", ["checkpoint_seconds: a finite number is needed, found inf"]),
+    "huge rate": (
+        TRIAL.replace("gan: {}", f"gan: {{settings: {{learning_rate: {10**400}}}}}"),
+        ["models.gan.settings.learning_rate"],
+    ),
+    "text for nothing": (TRIAL + "likelihood: none", ["likelihood: input should be a valid", "found 'none'"]),
+    "truth for everything": (TRIAL + "metrics: true", ["metrics: input should be a valid dictionary, found True"]),
+    "escape in a name": (TRIAL.replace("trial", '"a\\e[31mb"'), ["name: string should match", "'a\\x1b[31mb'"]),
+    "escape in a key": (TRIAL + '"\\e[2Jx": 1', ["\\x1b[2Jx': unknown key; valid: base_seed"]),
+    "line break in a setting": (TRIAL + 'device: "cpu\\nerror: x"', ["device: input should be", "'cpu\\nerror: x'"]),
+    "direction marks": (TRIAL.replace("trial", '"\\u202Elairt"'), ["name: string should match", "'\\u202elairt'"]),
+    "long name": (TRIAL.replace("trial", "x" * 100_000), ["name: string should match", "..."]),
+    "long key": (TRIAL + f"? {'k' * 5000}\n: 1", ["...: unknown key; valid: base_seed"]),
+    "name upwards": (TRIAL.replace("trial", '".."'), ["name: string should match", "found '..'"]),
+    "absolute name": (TRIAL.replace("trial", "/tmp/x"), ["name: string should match", "found '/tmp/x'"]),
+    "empty name": (TRIAL.replace("trial", '""'), ["name: string should match", "found ''"]),
+    "name of the shared data": (TRIAL.replace("trial", "data"), ["name: data is a folder that experiments share"]),
+    "zero byte in a path": (
+        TRIAL + '\nmetrics: {fidelity: {inception_weights: "a\\0b"}}',
+        ["metrics.fidelity.inception_weights: text without zero bytes", "'a\\x00b'"],
+    ),
+    "only overrides of an absent dataset": (
+        TRIAL.replace("digits: {budget: 100}", "digits: {budget: 100, models: {VAE: {}}}"),
+        ["datasets.digits.models.VAE: not in this experiment; valid: vae, gan"],
+    ),
+    "calibration of an absent run": (
+        TRIAL + "calibration: {true_density: {tolerance: 1, settings: {dataset: x, model: vae, seed: 0}}}",
+        ["calibration.true_density.settings"],
+    ),
+    "unknown check": (TRIAL + "calibration: {x: {tolerance: 1}}", ["calibration.x.check: unknown check 'x'; valid"]),
+    "negative tolerance": (TRIAL + "calibration: {wasserstein_1d: {tolerance: -1}}", ["wasserstein_1d.tolerance"]),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), FILES.values(), ids=FILES)
+def test_wrong_experiment_files(content: str | bytes, expected: list[str], tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(command, tmp_path, ["check", path], f"error: {path}: ", *expected)
+
+
+JSON_FILES: dict[str, tuple[str, list[str]]] = {
+    "key twice": ('{"name": "a", "name": "b"}', ["'name' stands twice in one mapping; valid: each key once"]),
+    "deep": ('{"a":' * 100_000 + "1" + "}" * 100_000, ["nested too deeply"]),
+    "lone surrogate": ('{"name": "\\ud800"}', ["name: text without zero bytes and lone surrogates", "'\\ud800'"]),
+    "not a number": (
+        '{"name": "a", "checkpoint_seconds": NaN, "datasets": {"digits": {"budget": 9}}, "models": {"vae": {}}}',
+        ["checkpoint_seconds"],
+    ),
+    "YAML": (TRIAL, ["not valid JSON"]),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), JSON_FILES.values(), ids=JSON_FILES)
+def test_wrong_json_files(content: str, expected: list[str], tmp_path: Path, command: Command) -> None:
+    (tmp_path / "x.json").write_text(content)
+    refused(command, tmp_path, ["check", tmp_path / "x.json"], "x.json: ", *expected)
+
+
+def test_a_byte_order_mark_anchors_and_merges_are_fine(tmp_path: Path, command: Command) -> None:
+    text = TRIAL.replace("vae: {}", "vae: {settings: &s {latent_dim: 3}}").replace(
+        "gan: {}", "gan: {settings: {<<: *s, latent_dim: 4}}"
+    )
+    (tmp_path / "x.yaml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert command("check", tmp_path / "x.yaml")[0] == 0
+
+
+# data
+
+
+def images(folder: Path, n: int = 15, *shape: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (n, *(shape or (6, 6))), dtype=np.uint8)):
+        Image.fromarray(image).save(folder / f"{i:03}.png")
+    return folder
+
+
+def folder_with(change: Callable[[Path], object], **settings: Any) -> Callable[[Path], dict[str, Any]]:
+    def make(path: Path) -> dict[str, Any]:
+        change(images(path / "images"))
+        return {"dataset": "image_folder", "settings": {"path": str(path / "images"), **settings}}
+
+    return make
+
+
+def replaced(content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "003.png").write_bytes(content)
+
+
+def saved(image: Image.Image, name: str = "003.png", **options: Any) -> Callable[[Path], object]:
+    return lambda folder: image.save(folder / name, **options)
+
+
+def bomb_png() -> bytes:
+    """A PNG whose header promises 60,000 × 60,000 pixels."""
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def array_file(name: str, write: Callable[[Path], object], **settings: Any) -> Callable[[Path], dict[str, Any]]:
+    def make(path: Path) -> dict[str, Any]:
+        write(path / name)
+        return {"dataset": "npz", "settings": {"path": str(path / name), **settings}}
+
+    return make
+
+
+def npz(**arrays: Any) -> Callable[[Path], object]:
+    return lambda path: np.savez(path, **arrays)
+
+
+def npy_header(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def zipped(name: str, content: bytes, **options: Any) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+
+    return write
+
+
+def damaged_npz(path: Path) -> None:
+    np.savez_compressed(path, images=np.random.default_rng(0).integers(0, 256, (20, 9, 9), dtype=np.uint8))
+    data = bytearray(path.read_bytes())
+    data[200:260] = bytes(60)
+    path.write_bytes(data)
+
+
+def mnist(**files: bytes | None) -> Callable[[Path], dict[str, Any]]:
+    def make(path: Path) -> dict[str, Any]:
+        folder = path / "MNIST" / "raw"
+        folder.mkdir(parents=True)
+        names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"]
+        for name in names:
+            (folder / f"{name}-ubyte").write_bytes(files.get(name.replace("-", "_")) or b"")
+        return {"dataset": "mnist", "settings": {"data_dir": str(path)}}
+
+    return make
+
+
+GREY = np.zeros((20, 6, 6), np.uint8)
+DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
+    # folders of images
+    "no folder": (
+        lambda path: {"dataset": "image_folder", "settings": {"path": str(path / "none")}},
+        ["none: not a folder"],
+    ),
+    "a file for a folder": (
+        lambda path: {"dataset": "image_folder", "settings": {"path": str(path / "x.yaml")}},
+        ["x.yaml: not a folder"],
+    ),
+    "no images": (folder_with(lambda f: [file.unlink() for file in f.iterdir()]), ["images: no image files (.png"]),
+    "one image": (folder_with(lambda f: [file.unlink() for file in sorted(f.iterdir())[1:]]), ["1 images to split"]),
+    "mixed sizes": (folder_with(saved(Image.new("L", (7, 6)))), ["003.png: 6 × 7 grey", "000.png is 6 × 6 grey"]),
+    "mixed modes": (folder_with(saved(Image.new("RGB", (6, 6)))), ["003.png: 6 × 6 RGB", "000.png is 6 × 6 grey"]),
+    "text as an image": (folder_with(replaced(b"hello")), ["003.png: not a readable image"]),
+    "empty image": (folder_with(replaced(b"")), ["003.png: not a readable image"]),
+    "truncated image": (
+        folder_with(lambda f: (f / "003.png").write_bytes((f / "003.png").read_bytes()[:-30])),
+        ["003.png: not a readable image"],
+    ),
+    "CMYK": (folder_with(saved(Image.new("CMYK", (6, 6)), "003.jpg")), ["003.jpg: mode CMYK, valid: 8-bit grey"]),
+    "16 bit": (folder_with(saved(Image.fromarray(np.zeros((6, 6), np.uint16)))), ["003.png: mode I;16, valid: 8-bit"]),
+    "transparent": (folder_with(saved(Image.new("RGBA", (6, 6)))), ["003.png: mode RGBA, valid: 8-bit grey"]),
+    "palette": (folder_with(saved(Image.new("P", (6, 6)))), ["003.png: mode P, valid: 8-bit grey"]),
+    "black and white": (folder_with(saved(Image.new("1", (6, 6)))), ["003.png: mode 1, valid: 8-bit grey"]),
+    "animation": (
+        folder_with(
+            saved(
+                Image.fromarray(np.zeros((6, 6), np.uint8)),
+                save_all=True,
+                append_images=[Image.fromarray(np.ones((6, 6), np.uint8))],
+            )
+        ),
+        ["003.png: an animation; valid: one still image a file"],
+    ),
+    "bomb": (folder_with(replaced(bomb_png())), ["003.png: not a readable image"]),
+    "broken link": (
+        folder_with(lambda f: (f / "x.png").symlink_to("nowhere")),
+        ["x.png: ", "No such file or directory"],
+    ),
+    "folder called an image": (folder_with(lambda f: images(f / "x.png", 1, 5, 5)), ["x.png/000.png: 5 × 5 grey"]),
+    "class folder that is empty": (
+        folder_with(lambda f: [images(f / "a"), (f / "b").mkdir(), [x.unlink() for x in f.glob("*.png")]],
+                    classes_from_folders=True),
+        ["b: class folder without images"],
+    ),
+    "image outside the classes": (folder_with(lambda f: images(f / "a"), classes_from_folders=True), ["000.png: outs"]),
+    "one class": (
+        folder_with(lambda f: [images(f / "a"), [x.unlink() for x in f.glob("*.png")]], classes_from_folders=True),
+        ["1 class", "at least 2"],
+    ),
+    "another size than said": (folder_with(lambda f: None, image_size=[6, 7]), ["while image_size asks for 6 × 7"]),
+    "link in a circle": (folder_with(lambda f: (f / "again").symlink_to(f)), ["again: leads back to a folder that it"]),
+    "escape in a file's name": (folder_with(saved(Image.new("L", (7, 6)), "\x1b[31m\n.png")), ["000.png: 6 × 6 grey", "\\x1b[31m\\n.png is 6 × 7"]),
+    # arrays
+    "no file": (
+        lambda path: {"dataset": "npz", "settings": {"path": str(path / "none.npz")}},
+        ["none.npz: no such file"],
+    ),
+    "a folder for a file": (lambda path: {"dataset": "npz", "settings": {"path": str(path)}}, ["cannot be read (Is a d"]),
+    "text as arrays": (array_file("x.npz", lambda p: p.write_text("hello")), ["x.npz: not a .npz or .npy file"]),
+    "empty file": (array_file("x.npz", lambda p: p.write_bytes(b"")), ["x.npz: not a .npz or .npy file"]),
+    "pickle": (
+        array_file("x.npz", lambda p: p.write_bytes(b"\x80\x04\x95\x00.")),
+        ["x.npz: not a .npz or .npy file"],
+    ),
+    "pickled objects": (array_file("x.npz", npz(images=np.array([{}, {}]))), ["x.npz: not a .npz", "pickled objects, which are never"]),
+    "zip of no arrays": (array_file("x.npz", zipped("readme.txt", b"hi")), ["x.npz: no array 'images'"]),
+    "zip of text": (array_file("x.npz", zipped("images.npy", b"hi")), ["x.npz: not a .npz or .npy file"]),
+    "empty zip": (array_file("x.npz", lambda p: zipfile.ZipFile(p, "w").close()), ["x.npz: no array 'images'"]),
+    "truncated npz": (
+        array_file("x.npz", lambda p: [np.savez(p, images=GREY), p.write_bytes(p.read_bytes()[:-50])]),
+        ["x.npz: not a .npz or .npy file"],
+    ),
+    "damaged npz": (array_file("x.npz", damaged_npz), ["x.npz: not a .npz or .npy file"]),
+    "truncated npy": (
+        array_file("x.npy", lambda p: [np.save(p, GREY), p.write_bytes(p.read_bytes()[:-1])]),
+        ["x.npy: not a .npz or .npy file"],
+    ),
+    "promise of exabytes": (
+        array_file("x.npy", lambda p: p.write_bytes(npy_header((10**6, 10**6, 10**6)) + bytes(100))),
+        ["x.npy: not a .npz or .npy file", "promises"],
+    ),
+    "promise of exabytes in a zip": (
+        array_file("x.npz", zipped("images.npy", npy_header((10**6, 10**6, 10**6)) + bytes(100))),
+        ["x.npz: not a .npz or .npy file", "promises"],
+    ),
+    "negative shape": (
+        array_file("x.npy", lambda p: p.write_bytes(npy_header((-1, 6, 6)) + bytes(100))),
+        ["x.npy: not a .npz or .npy file"],
+    ),
+    "code in a header": (
+        array_file("x.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + b"__import__('os').getcwd()".ljust(118))),
+        ["x.npy: not a .npz or .npy file"],
+    ),
+    "wrong dtype": (array_file("x.npz", npz(images=GREY.astype(np.int16))), ["'images' is int16, valid: uint8"]),
+    "NaN": (array_file("x.npz", npz(images=np.full((20, 6, 6), np.nan))), ["'images' is float64 with NaN, valid: uint"]),
+    "text array": (array_file("x.npz", npz(images=np.array(["a"] * 20))), ["'images' is <U1, valid: uint8"]),
+    "no dimension": (array_file("x.npz", npz(images=np.uint8(3))), ["'images' has shape (), valid: (n, h, w)"]),
+    "vectors": (array_file("x.npz", npz(images=GREY.reshape(20, 36))), ["shape (20, 36), valid: (n, h, w)"]),
+    "five dimensions": (array_file("x.npz", npz(images=GREY[None, None])), ["shape (1, 1, 20, 6, 6), valid"]),
+    "four channels": (array_file("x.npz", npz(images=np.zeros((20, 4, 6, 6), np.uint8))), ["shape (20, 4, 6, 6)"]),
+    "no examples": (array_file("x.npz", npz(images=GREY[:0])), ["'images' is empty, shape (0, 6, 6)"]),
+    "zero-size images": (array_file("x.npz", npz(images=GREY[:, :0])), ["'images' is empty, shape (20, 0, 6)"]),
+    "too few": (array_file("x.npz", npz(images=GREY[:3])), ["3 images to split, at least 10"]),
+    "too large a level": (array_file("x.npz", npz(images=GREY + 9), levels=5), ["the value 9, valid: 0 … 4"]),
+    "absent array": (array_file("x.npz", npz(x=GREY)), ["no array 'images'; found: x"]),
+    "array with a strange name": (array_file("x.npz", npz(**{"\x1b[1m\n": GREY})), ["found: \\x1b[1m\\n"]),
+    "labels of floats": (
+        array_file("x.npz", npz(images=GREY, y=np.zeros(20)), labels="y"),
+        ["'y' is float64, valid: integer labels"],
+    ),
+    "too few labels": (
+        array_file("x.npz", npz(images=GREY, y=np.zeros(19, int)), labels="y"),
+        ["'y' has shape (19,), but there are 20 images"],
+    ),
+    "negative labels": (array_file("x.npz", npz(images=GREY, y=np.arange(20) - 1), labels="y"), ["labels must be 0 "]),
+    "a label missing": (array_file("x.npz", npz(images=GREY, y=np.arange(20) % 2 * 2), labels="y"), ["label 1"]),
+    "huge label": (
+        array_file("x.npz", npz(images=GREY, y=np.full(20, 2**64 - 1, np.uint64)), labels="y"),
+        ["labels must be 0 … classes - 1"],
+    ),
+    "one label": (array_file("x.npz", npz(images=GREY, y=np.zeros(20, int)), labels="y"), ["1 class", "at least 2"]),
+    "splits of different sizes": (
+        array_file("x.npz", npz(a=GREY, b=GREY[:, :5]), images={"train": "a", "test": "b"}),
+        ["'b' has images of (1, 5, 6), but 'a' of (1, 6, 6)"],
+    ),
+    # MNIST
+    "empty idx": (mnist(), ["train-images-idx3-ubyte: altered or incomplete"]),
+    "truncated idx": (mnist(train_images_idx3=b"\0\0\x08\x03\0\0\0\x01"), ["train-images-idx3-ubyte: altered or inco"]),
+    "more validation than images": (
+        lambda path: {"dataset": "mnist", "settings": {"data_dir": str(path), "n_validation": 40_001}},
+        ["datasets.mine.settings.n_validation: input should be less than or equal to 40000, found 40001"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "expected"), DATA.values(), ids=DATA)
+def test_wrong_data(
+    make: Callable[[Path], dict[str, Any]], expected: list[str], tmp_path: Path, command: Command
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.touch()
+    entry = {"budget": 100, **make(tmp_path)}
+    path.write_text(json.dumps({"name": "trial", "datasets": {"mine": entry}, "models": {"gaussian": {}}}))
+    refused(command, tmp_path, ["prepare", path, "--dataset", "mine", "--results", tmp_path / "results"], *expected)
+    assert not (tmp_path / "results").exists()
+
+
+# tables of results
+
+
+def edited(old: str, new: str) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        write_rows(path, [row(), row(seed=1)])
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return write
+
+
+def rows(**cells: Any) -> Callable[[Path], object]:
+    return lambda path: write_rows(path, [row(), row(seed=1, **cells)])
+
+
+TABLES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "no file": (lambda p: None, ["metrics.csv: no such file"]),
+    "empty": (lambda p: p.write_text(""), ["metrics.csv: column experiment is missing; valid: experiment, dataset"]),
+    "only a header": (
+        lambda p: [edited("demo", "demo")(p), p.write_text(p.read_text().splitlines()[0] + "\n")],
+        ["metrics.csv: no measurements"],
+    ),
+    "binary": (lambda p: p.write_bytes(bytes(range(256))), ["metrics.csv: not a readable CSV file"]),
+    "nul byte": (edited("digits", "dig\0its"), ["metrics.csv: "]),
+    "huge cell": (edited("demo", "x" * 200_000), ["metrics.csv: not a readable CSV file (field larger"]),
+    "column missing": (edited("std_error", "error"), ["column std_error is missing"]),
+    "column twice": (edited("std_error", "value"), ["a column appears twice"]),
+    "unknown column": (edited("status,", "status ,"), ["column status is missing"]),
+    "ragged": (edited("digits", "digits,digits"), ["row 1 has 23 cells, the header has 22 columns"]),
+    "open quote": (edited("digits", '"digits'), ["not a readable CSV file"]),
+    "no number": (edited("1.0", "one"), ["column value, row 1: found 'one', valid: a number"]),
+    "huge seed": (edited(",0,w2", f",{2**70},w2"), [f"column seed, row 1: found '{2**70}', valid: a whole number"]),
+    "seed of 5000 digits": (edited(",0,w2", f",{'9' * 5000},w2"), ["column seed, row 1: found '999", "..."]),
+    "fraction of a seed": (edited(",0,w2", ",0.5,w2"), ["column seed, row 1: found '0.5', valid: a whole number"]),
+    "wrong status": (edited("ok", "fine"), ["column status, row 1: found 'fine', valid: ok, diverged"]),
+    "no value": (edited("1.0", ""), ["column value, row 1: found '', valid: a number where status is ok"]),
+    "negative error": (edited("1.0,", "1.0,-1"), ["column std_error, row 1: found '-1', valid: a number from 0"]),
+    "dataset that leads elsewhere": (edited("digits", "../../evil"), ["column dataset, row 1: found '../../evil'"]),
+    "escape in a model": (edited("gan", "\x1b[31mgan"), ["column model, row 1: found '\\x1b[31mgan'"]),
+    "escape in a run": (edited("settings/", "\x1b]0;x\x07"), ["run_id of demo / digits / gan: ", "x1b]0;x"]),
+    "variant without a value": (edited("p=2", "p"), ["column variant, row 1: found 'p', valid: key=value"]),
+    "K that is no number": (edited("p=2", "K=many"), ["column variant, row 1: found 'K=many'"]),
+    "measurement twice": (lambda p: write_rows(p, [row(), row(value=2.0)]), ["the same measurement twice", "seed 0"]),
+    "two settings": (rows(run_id="other/seed_1"), ["run_id of demo / digits / gan", "not comparable"]),
+    "two directions": (rows(direction="max"), ["direction", "max"]),
+}
+
+
+@pytest.mark.parametrize(("write", "expected"), TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize("name", ["show", "tables"])
+def test_wrong_results(
+    name: str, write: Callable[[Path], object], expected: list[str], tmp_path: Path, command: Command
+) -> None:
+    write(tmp_path / "metrics.csv")
+    refused(command, tmp_path, [name, tmp_path / "metrics.csv"], *expected)
