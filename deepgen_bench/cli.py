@@ -169,7 +169,15 @@ def check(experiment: ExperimentFile) -> None:
     """Check an experiment file without running anything."""
     store = open_store(experiment, RESULTS)
     e = store.experiment
+    e.check_weights()
     print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
+
+
+@app.command(rich_help_panel=PEOPLE)
+def downloads(experiment: ExperimentFile) -> None:
+    """List the public files that an experiment needs, for machines without a network: state, place, digest, address."""
+    for file in open_store(experiment, RESULTS).experiment.downloads():
+        print(file.state, file.path, file.digest, file.urls[0], sep="\t")
 
 
 @app.command(rich_help_panel=PEOPLE)

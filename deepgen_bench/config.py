@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field, ValidationError
 from deepgen_bench.calibration import CHECKS
 from deepgen_bench.config_file import check_plain, key_text, read_config, shown
 from deepgen_bench.datasets import DATASETS
+from deepgen_bench.downloads import Download
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
+from deepgen_bench.metrics.inception_weights import check_weights, published
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
 from deepgen_bench.settings import Settings, not_identity
@@ -126,6 +128,24 @@ class Experiment(Settings):
             for settings in families
             if hasattr(settings, "extractors_for")
         )
+
+    def weights(self, dataset: str) -> list[Path | None]:
+        """Where this dataset's sample metrics have the weights of Inception from, if they use it: None is a cache."""
+        used = self.uses_extractor(dataset, "inception")
+        return [self.metric_settings("fidelity", dataset).inception_weights] if used else []
+
+    def downloads(self) -> list[Download]:
+        """The public files that it needs, wherever they are to be had, each once."""
+        files: list[Download] = []
+        for label in self.datasets:
+            files += [*self.dataset(label).downloads(), *map(published, self.weights(label))]
+        return list(dict.fromkeys(files))
+
+    def check_weights(self) -> None:
+        """Raise `UserError` for weights that are not what they should be, long before they are used."""
+        for label in self.datasets:
+            for weights in self.weights(label):
+                named(f"metrics.fidelity.inception_weights on datasets.{label}", lambda w=weights: check_weights(w))
 
 
 def named(key: str, get: Any) -> Any:

@@ -187,7 +187,11 @@ def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
     for name in ("std_error", "mc_error", "seconds"):
         yield name, table[name] < 0, "a number from 0, or empty"
     yield "value", table["value"].isna() & (table["status"] == "ok"), "a number where status is ok"
-    yield "variant", ~table["variant"].map(_is_variant).astype(bool), "key=value;… with sorted keys and whole K, or empty"
+    yield (
+        "variant",
+        ~table["variant"].map(_is_variant).astype(bool),
+        "key=value;… with sorted keys and whole K, or empty",
+    )
 
 
 def _is_name(text: str) -> bool:

@@ -8,8 +8,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from tidy_rows import row
 
@@ -278,8 +275,10 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
     ),
     "folder called an image": (folder_with(lambda f: images(f / "x.png", 1, 5, 5)), ["x.png/000.png: 5 × 5 grey"]),
     "class folder that is empty": (
-        folder_with(lambda f: [images(f / "a"), (f / "b").mkdir(), [x.unlink() for x in f.glob("*.png")]],
-                    classes_from_folders=True),
+        folder_with(
+            lambda f: [images(f / "a"), (f / "b").mkdir(), [x.unlink() for x in f.glob("*.png")]],
+            classes_from_folders=True,
+        ),
         ["b: class folder without images"],
     ),
     "image outside the classes": (folder_with(lambda f: images(f / "a"), classes_from_folders=True), ["000.png: outs"]),
@@ -289,20 +288,29 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
     ),
     "another size than said": (folder_with(lambda f: None, image_size=[6, 7]), ["while image_size asks for 6 × 7"]),
     "link in a circle": (folder_with(lambda f: (f / "again").symlink_to(f)), ["again: leads back to a folder that it"]),
-    "escape in a file's name": (folder_with(saved(Image.new("L", (7, 6)), "\x1b[31m\n.png")), ["000.png: 6 × 6 grey", "\\x1b[31m\\n.png is 6 × 7"]),
+    "escape in a file's name": (
+        folder_with(saved(Image.new("L", (7, 6)), "\x1b[31m\n.png")),
+        ["000.png: 6 × 6 grey", "\\x1b[31m\\n.png is 6 × 7"],
+    ),
     # arrays
     "no file": (
         lambda path: {"dataset": "npz", "settings": {"path": str(path / "none.npz")}},
         ["none.npz: no such file"],
     ),
-    "a folder for a file": (lambda path: {"dataset": "npz", "settings": {"path": str(path)}}, ["cannot be read (Is a d"]),
+    "a folder for a file": (
+        lambda path: {"dataset": "npz", "settings": {"path": str(path)}},
+        ["cannot be read (Is a d"],
+    ),
     "text as arrays": (array_file("x.npz", lambda p: p.write_text("hello")), ["x.npz: not a .npz or .npy file"]),
     "empty file": (array_file("x.npz", lambda p: p.write_bytes(b"")), ["x.npz: not a .npz or .npy file"]),
     "pickle": (
         array_file("x.npz", lambda p: p.write_bytes(b"\x80\x04\x95\x00.")),
         ["x.npz: not a .npz or .npy file"],
     ),
-    "pickled objects": (array_file("x.npz", npz(images=np.array([{}, {}]))), ["x.npz: not a .npz", "pickled objects, which are never"]),
+    "pickled objects": (
+        array_file("x.npz", npz(images=np.array([{}, {}]))),
+        ["x.npz: not a .npz", "pickled objects, which are never"],
+    ),
     "zip of no arrays": (array_file("x.npz", zipped("readme.txt", b"hi")), ["x.npz: no array 'images'"]),
     "zip of text": (array_file("x.npz", zipped("images.npy", b"hi")), ["x.npz: not a .npz or .npy file"]),
     "empty zip": (array_file("x.npz", lambda p: zipfile.ZipFile(p, "w").close()), ["x.npz: no array 'images'"]),
@@ -328,11 +336,16 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
         ["x.npy: not a .npz or .npy file"],
     ),
     "code in a header": (
-        array_file("x.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + b"__import__('os').getcwd()".ljust(118))),
+        array_file(
+            "x.npy", lambda p: p.write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + b"__import__('os').getcwd()".ljust(118))
+        ),
         ["x.npy: not a .npz or .npy file"],
     ),
     "wrong dtype": (array_file("x.npz", npz(images=GREY.astype(np.int16))), ["'images' is int16, valid: uint8"]),
-    "NaN": (array_file("x.npz", npz(images=np.full((20, 6, 6), np.nan))), ["'images' is float64 with NaN, valid: uint"]),
+    "NaN": (
+        array_file("x.npz", npz(images=np.full((20, 6, 6), np.nan))),
+        ["'images' is float64 with NaN, valid: uint"],
+    ),
     "text array": (array_file("x.npz", npz(images=np.array(["a"] * 20))), ["'images' is <U1, valid: uint8"]),
     "no dimension": (array_file("x.npz", npz(images=np.uint8(3))), ["'images' has shape (), valid: (n, h, w)"]),
     "vectors": (array_file("x.npz", npz(images=GREY.reshape(20, 36))), ["shape (20, 36), valid: (n, h, w)"]),

@@ -140,9 +140,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-def test_one_line_says_what_is_wrong(
-    change: str, message: str, tmp_path: Path, command: Command
-) -> None:
+def test_one_line_says_what_is_wrong(change: str, message: str, tmp_path: Path, command: Command) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(BASE), **yaml.safe_load(change)}, sort_keys=False))
     code, out, err = command("check", path)

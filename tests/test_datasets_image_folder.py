@@ -8,7 +8,6 @@ from PIL import Image
 from pydantic import ValidationError
 
 from deepgen_bench.datasets.image_folder import ImageFolder
-from deepgen_bench.errors import UserError
 
 
 def pixels(n, *shape, seed=0):

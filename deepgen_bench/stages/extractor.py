@@ -48,10 +48,9 @@ def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extrac
         from deepgen_bench.metrics.classifier import Classifier
 
         extractors["classifier"] = Classifier.load(store.extractor_dir(dataset) / WEIGHTS, device)
-    if store.experiment.uses_extractor(dataset, "inception"):
+    for weights in store.experiment.weights(dataset):
         from deepgen_bench.metrics.inception import load_inception
 
         levels = Prepared(store.data_dir(dataset)).spec.levels
-        weights = store.experiment.metric_settings("fidelity", dataset).inception_weights
         extractors["inception"] = load_inception(weights, device, levels or 256)
     return extractors

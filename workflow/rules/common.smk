@@ -10,6 +10,7 @@ from deepgen_bench.plan import Plan
 
 try:
     PLAN = Plan(load_experiment(config))
+    PLAN.experiment.check_weights()
     GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
 except UserError as error:
     sys.exit(f"error: {error}")
