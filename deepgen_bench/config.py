@@ -34,7 +34,7 @@ class DatasetEntry(Settings):
 
     dataset: str | None = None
     settings: dict[str, Any] = {}
-    budget: Annotated[int, Field(ge=1, lt=10**15)]
+    budget: Annotated[int, Field(ge=1)]
     models: dict[Label, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Any]] = {}
 

@@ -11,6 +11,7 @@ from deepgen_bench.errors import UserError
 
 MAXIMUM_DEPTH = 20
 MAXIMUM_VALUES = 100_000
+LARGEST = 10**15  # up to it every program that reads JSON keeps each digit
 
 
 class Unfit(ValueError):
@@ -104,6 +105,8 @@ def check_plain(data: Any, parts: tuple[Any, ...] = ()) -> None:
     elif isinstance(data, str):
         if "\0" in data or any("\ud800" <= char <= "\udfff" for char in data):
             raise UserError(f"{where}: text without zero bytes and lone surrogates is needed, found {shown(data)}")
+    elif isinstance(data, int) and abs(data) >= LARGEST:
+        raise UserError(f"{where}: a number of at most 15 digits is needed, found {shown(data)}")
     elif not (data is None or isinstance(data, bool | int | float)):
         kind = type(data).__name__
         raise UserError(f"{where}: text or a number is needed, found the {kind} {shown(data)}; quotes make it a text")

@@ -79,9 +79,12 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "bytes": (TRIAL.replace("trial", "!!binary dHJpYWw="), ["name: text or a number is needed, found the bytes"]),
     "set": (TRIAL + "seeds: !!set {1, 2}", ["seeds: text or a number is needed, found the set"]),
     "number of 5000 digits": (TRIAL + f"base_seed: {'9' * 5000}", ["not valid YAML", "4300 digits"]),
-    "huge seed": (TRIAL + f"base_seed: {10**300}", ["base_seed: input should be less than 2147483648, found 1000"]),
-    "huge budget": (TRIAL.replace("100", str(10**30)), ["datasets.gaussian_ring.budget: input should be less than"]),
-    "huge samples": (TRIAL + f"samples: {10**30}", ["samples: input should be less than"]),
+    "huge seed": (TRIAL + f"base_seed: {10**300}", ["base_seed: a number of at most 15 digits is needed, found 1000"]),
+    "huge budget": (
+        TRIAL.replace("100", str(10**30)),
+        ["datasets.gaussian_ring.budget: a number of at most 15 digits is"],
+    ),
+    "huge samples": (TRIAL + f"samples: {10**14}", ["samples: input should be less than 1000000000, found"]),
     "1e400": (TRIAL + "checkpoint_seconds: 1e400", ["checkpoint_seconds: a finite number is needed, found '1e400'"]),
     "1.0e400": (TRIAL + "checkpoint_seconds: 1.0e+400", ["checkpoint_seconds: a finite number is needed, found inf"]),
     "huge rate": (

@@ -5,12 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from deepgen_bench.config import Experiment, load_experiment
 from deepgen_bench.errors import UserError
@@ -178,74 +175,6 @@ def test_long_values_are_cut() -> None:
     with pytest.raises(UserError, match=r"^name: .*, found \['x', .*\.\.\.$") as error:
         load_experiment({**yaml.safe_load(BASE), "name": ["x"] * 1000})
     assert len(str(error.value)) < 200
-
-
-labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True)
-rates = st.floats(1e-9, 1e3)
-networks = st.fixed_dictionaries(
-    {}, optional={"hidden": st.lists(st.integers(1, 8192), max_size=8), "learning_rate": rates}
-)
-datasets = st.one_of(
-    st.fixed_dictionaries(
-        {"dataset": st.sampled_from(["gaussian_ring", "gaussian_grid", "sine_mixture"]), "budget": st.integers(1)},
-        optional={"settings": st.fixed_dictionaries({}, optional={"n_train": st.integers(10, 10**7)})},
-    ),
-    st.fixed_dictionaries(
-        {"dataset": st.sampled_from(["mnist", "cifar10", "fashion_mnist"]), "budget": st.integers(1)},
-        optional={"settings": st.fixed_dictionaries({}, optional={"data_dir": st.text(max_size=20)})},
-    ),
-)
-models = st.one_of(
-    st.fixed_dictionaries(
-        {"model": st.sampled_from(["gan", "gan_ns", "wgan", "wgan_gp"])}, optional={"settings": networks}
-    ),
-    st.fixed_dictionaries(
-        {"model": st.just("vae")},
-        optional={"settings": st.fixed_dictionaries({}, optional={"tau": rates | st.just("learned")})},
-    ),
-    st.just({"model": "oracle"}),
-    st.fixed_dictionaries({"model": st.just("gaussian"), "settings": st.fixed_dictionaries({"ridge": rates})}),
-)
-
-
-@st.composite
-def experiments(draw: st.DrawFn) -> dict[str, Any]:
-    """Valid experiments, with an override of a model on a dataset now and then."""
-    data: dict[str, Any] = draw(
-        st.fixed_dictionaries(
-            {
-                "name": labels.filter(lambda name: name not in ("data", "extractors", "runs")),
-                "datasets": st.dictionaries(labels, datasets, min_size=1, max_size=3),
-                "models": st.dictionaries(labels, models, min_size=1, max_size=3),
-            },
-            optional={
-                "base_seed": st.integers(0, 2**31 - 1),
-                "seeds": st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12, unique=True),
-                "seeds_per_job": st.integers(1, 1000),
-                "device": st.sampled_from(["auto", "cpu", "cuda"]),
-                "samples": st.integers(2),
-                "metrics": st.dictionaries(st.sampled_from(["fidelity", "transport"]), st.just({}), min_size=1),
-                "likelihood": st.none() | st.builds(lambda k: {"k": k}, st.sampled_from([[1], [1, 5, 50], [3, 6]])),
-            },
-        )
-    )
-    for label, model in data["models"].items():
-        if model["model"] in ("gan", "wgan") and draw(st.booleans()):
-            draw(st.sampled_from(list(data["datasets"].values())))["models"] = {label: draw(networks)}
-    return data
-
-
-@settings(deadline=None, max_examples=60)
-@given(experiments())
-def test_valid_experiments_round_trip(data: dict[str, Any]) -> None:
-    experiment = load_experiment(data)
-    text = experiment.model_dump_json(indent=1)
-    assert load_experiment(json.loads(text)) == experiment
-    for model in experiment.models:
-        for dataset in experiment.datasets:
-            settings = {**experiment.models[model].settings, **experiment.datasets[dataset].models.get(model, {})}
-            resolved = experiment.model_settings(model, dataset).model_dump(mode="json")
-            assert settings.items() <= resolved.items()  # the dataset's overrides win, nothing is lost
 
 
 def test_a_written_experiment_is_read_back_with_every_number(tmp_path: Path) -> None:

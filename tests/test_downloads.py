@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: retried, checked, whole or not at all, and a list for those without a network."""
+"""Downloads from a server on this machine: retried, checked, whole or not at all, and a list without a network."""
 
 import gzip
 import hashlib
