@@ -189,7 +189,7 @@ def place(data: Any, fault: Any, key: str) -> str:
 
 
 def check_numbers(given: Any, made: Any, key: str) -> None:
-    """Refuse what pydantic lets pass: true or false as a number, and infinity."""
+    """Refuse what pydantic lets pass: true or false as a number, infinity, and what single precision cannot hold."""
     if isinstance(given, dict) and isinstance(made, dict):
         for name in given:
             check_numbers(given[name], made[name], f"{key}.{name}".removeprefix("."))
@@ -200,6 +200,8 @@ def check_numbers(given: Any, made: Any, key: str) -> None:
         raise UserError(f"{key}: a number is needed, found {str(given).lower()}")
     elif isinstance(made, float) and not isfinite(made):
         raise UserError(f"{key}: a finite number is needed, found {shown(given)}")
+    elif isinstance(made, float) and made and not 1e-30 <= abs(made) <= 1e30:
+        raise UserError(f"{key}: 0 or a number of size 1e-30 to 1e30 is needed, found {shown(given)}")
 
 
 def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

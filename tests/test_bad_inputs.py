@@ -91,6 +91,14 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
         TRIAL.replace("gan: {}", f"gan: {{settings: {{learning_rate: {10**400}}}}}"),
         ["models.gan.settings.learning_rate"],
     ),
+    "rate of another world": (
+        TRIAL.replace("gan: {}", "gan: {settings: {learning_rate: 1.0e+300}}"),
+        ["models.gan.settings.learning_rate: 0 or a number of size 1e-30 to 1e30 is needed, found 1e+300"],
+    ),
+    "vanishing rate": (
+        TRIAL.replace("gan: {}", "gan: {settings: {learning_rate: 1.0e-300}}"),
+        ["models.gan.settings.learning_rate: 0 or a number of size"],
+    ),
     "text for nothing": (TRIAL + "likelihood: none", ["likelihood: input should be a valid", "found 'none'"]),
     "truth for everything": (TRIAL + "metrics: true", ["metrics: input should be a valid dictionary, found True"]),
     "escape in a name": (TRIAL.replace("trial", '"a\\e[31mb"'), ["name: string should match", "'a\\x1b[31mb'"]),
@@ -379,6 +387,18 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
         array_file("x.npz", npz(a=GREY, b=GREY[:, :5]), images={"train": "a", "test": "b"}),
         ["'b' has images of (1, 5, 6), but 'a' of (1, 6, 6)"],
     ),
+    "one test image": (
+        array_file("x.npz", npz(a=GREY, b=GREY[:1]), images={"train": "a", "test": "b"}),
+        ["1 image in test; at least 2 are needed"],
+    ),
+    "sides that conv cannot halve": (
+        array_file("x.npz", npz(images=GREY)),
+        ["models.conv on datasets.mine: network: conv needs height and width divisible by 4, found (6, 6)"],
+    ),
+    "images too small for a classifier": (
+        array_file("x.npz", npz(images=GREY[:, :1], y=np.arange(20) % 2), labels="y"),
+        ["metrics.fidelity on datasets.mine: extractors: classifier needs images of at least 2 × 2, found (1, 6)"],
+    ),
     # MNIST
     "empty idx": (mnist(), ["train-images-idx3-ubyte: altered or incomplete"]),
     "truncated idx": (mnist(train_images_idx3=b"\0\0\x08\x03\0\0\0\x01"), ["train-images-idx3-ubyte: altered or inco"]),
@@ -396,7 +416,10 @@ def test_wrong_data(
     path = tmp_path / "x.yaml"
     path.touch()
     entry = {"budget": 100, **make(tmp_path)}
-    path.write_text(json.dumps({"name": "trial", "datasets": {"mine": entry}, "models": {"gaussian": {}}}))
+    models: dict[str, Any] = {"gaussian": {}}
+    if "models.conv" in expected[0]:
+        models["conv"] = {"model": "vae", "settings": {"network": "conv"}}
+    path.write_text(json.dumps({"name": "trial", "datasets": {"mine": entry}, "models": models}))
     refused(command, tmp_path, ["prepare", path, "--dataset", "mine", "--results", tmp_path / "results"], *expected)
     assert not (tmp_path / "results").exists()
 

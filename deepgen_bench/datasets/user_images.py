@@ -15,6 +15,7 @@ from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings, not_identity
 
 MINIMUM_IMAGES = 10
+MINIMUM_SPLIT = 2  # one example has no spread
 
 
 class UserSettings(Settings):
@@ -50,12 +51,15 @@ class UserImages(Dataset):
         index = {split: rng.permutation(len(given)) for split, given in images.items()}
         for split in missing:
             fraction = getattr(self.settings, f"{split}_fraction")
-            kept, taken = split_off(strata[index["train"]], max(1, round(fraction * n)), rng)
+            kept, taken = split_off(strata[index["train"]], max(MINIMUM_SPLIT, round(fraction * n)), rng)
             index[split], index["train"] = index["train"][taken], index["train"][kept]
 
         def pick(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {split: given["train" if split in missing else split][i] for split, i in index.items()}
 
+        for split, chosen in index.items():
+            if len(chosen) < MINIMUM_SPLIT:
+                raise UserError(f"{self.path}: {len(chosen)} image in {split}; at least {MINIMUM_SPLIT} are needed")
         images, labels = pick(images), pick(labels) if labels else {}
         spec = DataSpec(
             images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None

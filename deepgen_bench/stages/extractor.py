@@ -4,6 +4,7 @@ split."""
 import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.device import open_device
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_json
@@ -12,6 +13,12 @@ from deepgen_bench.seeds import derive_seed
 from deepgen_bench.store import Store
 
 WEIGHTS, INFO = "classifier.safetensors", "classifier.json"
+
+
+def check_classifier(spec: DataSpec) -> None:
+    """Raise `UserError` if the classifier cannot take images of this size."""
+    if min(spec.shape[1:]) < 2:
+        raise UserError(f"extractors: classifier needs images of at least 2 × 2, found {spec.shape[1:]}; valid: data")
 
 
 def train_extractor(store: Store, dataset: str) -> None:
