@@ -213,7 +213,7 @@ def sample(
     n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,
     output: Annotated[Path, typer.Option(help=".png: a picture; .npy: an array as stored")] = Path("samples.png"),
     checkpoint: Checkpoint = "final",
-    seed: Annotated[int, typer.Option(help="of the draws")] = 0,
+    seed: Annotated[int, typer.Option(help="of the draws", min=0, max=2**63 - 1)] = 0,
     draw: Annotated[bool, typer.Option(help="draw from p(x|z) instead of showing the decoder's mean (VAE)")] = False,
 ) -> None:
     """Sample a trained replicate into a picture or an array."""
@@ -237,6 +237,10 @@ def main() -> None:
         message = usage_message(error)
     except typer.Abort:
         message = "aborted"
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = f"{error.filename2 or error.filename}: {error.strerror}"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from math import prod
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -49,6 +49,18 @@ def read_json(path: Path) -> Any:
         raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_record(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
+    """A JSON object with at least these fields of these types, which this program wrote, whole and in this version."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: a JSON {type(data).__name__}, valid: a mapping with {', '.join(fields)}")
+    for name, kind in fields.items():
+        if not isinstance(data.get(name), kind):
+            found = type(data[name]).__name__ if name in data else "nothing"
+            raise UserError(f"{path}: found {found} as {name!r}, valid: {kind.__name__}; it is damaged or of old")
+    return data
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from deepgen_bench.config import named, validated
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import (
     canonical_json,
     read_array,
-    read_json,
+    read_record,
     sha256_of,
     write_array,
     write_atomic,
@@ -26,6 +27,8 @@ from deepgen_bench.models.base import GenerativeModel
 from deepgen_bench.training.fit import Fit, State
 
 RUN = "run.json"
+FIELDS = {"identity": dict, "spec": dict, "platform": dict, "checkpoints": dict, "samples": dict, "n_samples": int}
+FIELDS |= {"seed": int, "status": str, "reason": str, "digest": str}
 
 
 def make_model(name: str, settings: Any, spec: DataSpec, device: str) -> GenerativeModel:
@@ -62,7 +65,7 @@ class Run:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self.info: dict[str, Any] = read_json(directory / RUN)
+        self.info: dict[str, Any] = read_record(directory / RUN, FIELDS)
 
     @property
     def checkpoints(self) -> list[str]:
@@ -70,7 +73,10 @@ class Run:
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec.from_json(self.info["spec"])
+        try:
+            return DataSpec.from_json(self.info["spec"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.directory / RUN}: spec: {error}; delete the folder to train it anew") from None
 
     def state(self, checkpoint: str) -> State:
         from safetensors.numpy import load
@@ -99,8 +105,10 @@ class Run:
 
     def model(self, checkpoint: str, device: str) -> GenerativeModel:
         """The replicate as it was at a checkpoint."""
-        name = self.info["identity"]["model"]
-        settings = MODELS[name].settings.model_validate(self.info["identity"]["settings"])
+        identity, where = self.info["identity"], f"{self.directory / RUN}: identity"
+        name = str(identity.get("model"))
+        cls = named(f"{where}.model", lambda: MODELS[name].settings)
+        settings = validated(cls, identity.get("settings"), f"{where}.settings")
         model = make_model(name, settings, self.spec, device)
         model.load(self.state(checkpoint))
         return model
@@ -110,7 +118,7 @@ def current(directory: Path, expected: dict[str, Any]) -> str:
     """Empty if the folder holds a finished replicate with these entries in `run.json`; else why it must be trained."""
     if not (directory / RUN).is_file():
         return "not trained yet"
-    info = read_json(directory / RUN)
+    info = read_record(directory / RUN, {})
     for key, value in expected.items():
         if info.get(key) != value:
             return f"{key.replace('_', ' ')} changed"

@@ -7,7 +7,10 @@ command as one printable line, before anything is written.
 import io
 import json
 import os
+import shutil
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -481,3 +484,245 @@ def test_wrong_results(
 ) -> None:
     write(tmp_path / "metrics.csv")
     refused(command, tmp_path, [name, tmp_path / "metrics.csv"], *expected)
+
+
+# results folders
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small experiment, trained and measured, beside its file."""
+    from deepgen_bench.config import load_experiment
+    from deepgen_bench.report.summary import aggregate
+    from deepgen_bench.stages.calibrate import calibrate
+    from deepgen_bench.stages.measure import measure_likelihood, measure_samples
+    from deepgen_bench.stages.prepare import prepare_dataset
+    from deepgen_bench.stages.train import train_block
+    from deepgen_bench.store import Store
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "x.yaml").write_text(
+        "{name: t, seeds: [0], device: cpu, samples: 40, models: {gaussian: {}}, metrics: {transport: {n: 20}}, "
+        "datasets: {ring: {dataset: gaussian_ring, budget: 9, settings: {n_train: 50, n_validation: 20, n_test: 30}}},"
+        "likelihood: {n: 20}, calibration: {wasserstein_1d: {tolerance: 1, settings: {n: 50}}}}"
+    )
+    store = Store(load_experiment(folder / "x.yaml"), folder / "results")
+    prepare_dataset(store, "ring")
+    for stage in (train_block, measure_samples, measure_likelihood):
+        stage(store, "ring", "gaussian", 0)
+    calibrate(store, "wasserstein_1d")
+    aggregate(store.all_measurements(), store.home)
+    return folder
+
+
+GARBAGE: dict[str, bytes | None] = {
+    **{"empty": b"", "text": b"hello", "binary": bytes(range(256)), "list": b"[]", "mapping": b"{}", "null": b"null"},
+    **{"number": b"3", "deep": b"[" * 100_000, "missing": None},
+}
+RUN_FOLDER = "results/runs/ring/gaussian/*/seed_0"
+# files of a results folder, the command that reads them, and the garbage that it may do with
+DAMAGED: dict[str, tuple[str, str, set[str]]] = {
+    "dataset.json": ("results/data/ring/*/dataset.json", "train", set()),
+    "test split": ("results/data/ring/*/test.npy", "measure", set()),
+    "run.json, trained": (f"{RUN_FOLDER}/run.json", "train", {"mapping", "missing"}),
+    "run.json, measured": (f"{RUN_FOLDER}/run.json", "measure", set()),
+    "run.json, sampled": (f"{RUN_FOLDER}/run.json", "sample", set()),
+    "state": (f"{RUN_FOLDER}/final.safetensors", "sample", set()),
+    "kept measurements": (f"{RUN_FOLDER}/measurements/transport-*.json", "measure", {"missing"}),
+    "kept likelihoods": (f"{RUN_FOLDER}/measurements/likelihood-*.json", "likelihood", {"missing"}),
+    "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", set()),
+    "measurements": ("results/t/measurements/ring/gaussian/sample_0.csv", "aggregate", set()),
+    "vectors": ("results/t/measurements/ring/gaussian/likelihood_0.npz", "aggregate", {"missing"}),
+    "a check": ("results/t/calibration/wasserstein_1d.json", "calibrate", set()),
+    "metrics.csv": ("results/t/metrics.csv", "tables", set()),
+    "paired.csv": ("results/t/paired.csv", "show", {"missing"}),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize(("pattern", "stage", "harmless"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_results(
+    pattern: str, stage: str, harmless: set[str], garbage: str, trained: Path, tmp_path: Path, command: Command
+) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob(pattern)
+    file.unlink()
+    if (content := GARBAGE[garbage]) is not None:
+        file.write_bytes(content)
+    block = ["--dataset", "ring", "--model", "gaussian", "--block", 0]
+    arguments = {
+        **{"sample": [file.parent, "--output", tmp_path / "x.npy"], "tables": [tmp_path / "results" / "t"]},
+        **{
+            "show": [tmp_path / "results" / "t"],
+            "aggregate": [tmp_path / "x.yaml"],
+            "calibrate": [tmp_path / "x.yaml"],
+        },
+    }.get(stage, [tmp_path / "x.yaml", *block])
+    if stage not in ("sample", "tables", "show"):
+        arguments += ["--results", tmp_path / "results"]
+    if garbage in harmless:
+        code, _, err = command(stage, *arguments)
+        assert code == 0 and "Traceback" not in err
+    else:
+        refused(command, tmp_path, [stage, *arguments], str(file) if content is not None else file.name)
+
+
+# scores of one's own samples
+
+
+def both(write: Callable[[Path], object], name: str = "y.npy") -> Callable[[Path], list[Any]]:
+    def make(path: Path) -> list[Any]:
+        np.save(path / "x.npy", np.random.default_rng(0).standard_normal((30, 4)))
+        write(path / name)
+        return [path / "x.npy", path / name, "--extractor", "data"]
+
+    return make
+
+
+def vectors(array: Any) -> Callable[[Path], object]:
+    return lambda path: np.save(path, array)
+
+
+def weights(write: Callable[[Path], object], extractor: str) -> Callable[[Path], list[Any]]:
+    def make(path: Path) -> list[Any]:
+        np.save(path / "x.npy", np.zeros((30, 6, 6), np.uint8))
+        write(path / "weights")
+        return [path / "x.npy", path / "x.npy", "--extractor", extractor, "--weights", path / "weights"]
+
+    return make
+
+
+def tensors(metadata: dict[str, str] | None = None, **arrays: Any) -> Callable[[Path], object]:
+    from safetensors.numpy import save
+
+    return lambda path: path.write_bytes(save({name: np.asarray(a) for name, a in arrays.items()}, metadata))
+
+
+SPEC = '{"spec": {"shape": [1, 6, 6], "support": "image", "levels": 256, "classes": 3}}'
+Z = np.zeros((30, 4))
+SCORES: dict[str, tuple[Callable[[Path], list[Any]], list[str]]] = {
+    "other dimension": (both(vectors(Z[:, :3])), ["y.npy: examples of shape (3,), but", "x.npy has (4,)"]),
+    "NaN": (both(vectors(np.full((30, 4), np.nan))), ["y.npy", "finite"]),
+    "infinite": (both(vectors(Z + np.inf)), ["y.npy", "finite"]),
+    "text": (both(vectors(np.full((30, 4), "a"))), ["y.npy: ", "<U1"]),
+    "complex": (both(vectors(Z.astype(complex))), ["y.npy: ", "complex128"]),
+    "dates": (both(vectors(np.zeros((30, 4), "datetime64[s]"))), ["y.npy: ", "datetime64"]),
+    "records": (both(vectors(np.zeros((30, 4), [("a", float)]))), ["y.npy: "]),
+    "truth": (both(vectors(Z.astype(bool))), ["y.npy: bool"]),
+    "one example": (both(vectors(Z[:1])), ["y.npy", "at least 2"]),
+    "no examples": (both(vectors(Z[:0])), ["y.npy", "at least 2"]),
+    "no coordinates": (both(vectors(Z[:, :0])), ["y.npy: empty, shape (30, 0)"]),
+    "one number": (both(vectors(np.float64(3))), ["y.npy: float64 of shape ()"]),
+    "huge numbers": (both(vectors(Z + 1e200)), ["y.npy: not all values are finite and below 1e+150"]),
+    "images against vectors": (both(vectors(np.zeros((30, 6, 6), np.uint8))), ["y.npy: examples of shape (1, 6, 6)"]),
+    "objects": (both(vectors(np.array([{}] * 30, dtype=object))), ["y.npy: not a .npz or .npy", "pickled objects"]),
+    "text file": (both(lambda p: p.write_text("a,b\n1,2")), ["y.npy: not a .npz or .npy file"]),
+    "no arrays": (both(npz(), "y.npz"), ["y.npz: arrays none; expected mu and sigma"]),
+    "two arrays": (both(npz(a=Z, b=Z), "y.npz"), ["y.npz: arrays a, b; expected mu and sigma, arr_0"]),
+    "moments of another dimension": (both(npz(mu=np.zeros(3), sigma=np.eye(3)), "y.npz"), ["y.npz: mu: 3 coordinates"]),
+    "moments that do not fit": (
+        both(npz(mu=np.zeros(4), sigma=np.eye(3)), "y.npz"),
+        ["y.npz: sigma: shape (3, 3), ex"],
+    ),
+    "moments of text": (both(npz(mu=np.full(4, "a"), sigma=np.eye(4)), "y.npz"), ["y.npz: mu: dtype <U1"]),
+    "moments with NaN": (both(npz(mu=np.full(4, np.nan), sigma=np.eye(4)), "y.npz"), ["y.npz: mu: ", "NaN"]),
+    "no covariance": (
+        both(npz(mu=np.zeros(4), sigma=-np.eye(4)), "y.npz"),
+        ["y.npz: sigma: not positive semi"],
+    ),
+    "lopsided covariance": (
+        both(npz(mu=np.zeros(4), sigma=np.eye(4) + np.eye(4, k=1)), "y.npz"),
+        ["sigma: not sym"],
+    ),
+    "nowhere": (both(lambda p: None), ["y.npy: no such file or folder"]),
+    "empty folder": (both(lambda p: p.mkdir(), "y"), ["y: no image files in this folder"]),
+    "classifier of text": (weights(lambda p: p.write_text("hello"), "classifier"), ["weights: not a saved classifier"]),
+    "classifier of nothing": (weights(lambda p: p.touch(), "classifier"), ["weights: not a saved classifier"]),
+    "classifier folder": (weights(lambda p: p.mkdir(), "classifier"), ["weights: "]),
+    "no classifier": (weights(lambda p: None, "classifier"), ["weights: no such file"]),
+    "other tensors": (weights(tensors(a=Z), "classifier"), ["weights: not a saved classifier"]),
+    "no specification": (
+        weights(tensors({"classifier": "{}"}, a=Z), "classifier"),
+        ["weights: not a saved classifier"],
+    ),
+    "wrong specification": (weights(tensors({"classifier": "[1"}, a=Z), "classifier"), ["weights: not a saved class"]),
+    "wrong tensors": (weights(tensors({"classifier": SPEC}, a=Z), "classifier"), ["weights: not a saved classifier"]),
+    "no Inception": (weights(lambda p: None, "inception"), ["weights: no such file; the Inception weights are at htt"]),
+    "other Inception": (
+        weights(lambda p: p.write_bytes(b"x"), "inception"),
+        ["weights: 1 bytes with SHA-256 2d711642"],
+    ),
+    "Inception folder": (weights(lambda p: p.mkdir(), "inception"), ["weights: "]),
+}
+
+
+@pytest.mark.parametrize(("make", "expected"), SCORES.values(), ids=SCORES)
+def test_wrong_samples_and_weights(
+    make: Callable[[Path], list[Any]], expected: list[str], tmp_path: Path, command: Command
+) -> None:
+    refused(command, tmp_path, ["score", *make(tmp_path), "--output", tmp_path / "scores.csv"], *expected)
+
+
+# arguments
+
+ARGUMENTS: dict[str, tuple[list[Any], list[str]]] = {
+    "no experiment": (["train"], ["Missing argument 'experiment'; see deepgen-bench train --help"]),
+    "no command": (["nonsense"], ["No such command 'nonsense'; see deepgen-bench --help"]),
+    "no option": (["check", "x.yaml", "--fast"], ["No such option: --fast"]),
+    "too much": (["schema", "x"], ["unexpected extra argument", "(x)"]),
+    "block of text": (["train", "x.yaml", "--dataset", "digits", "--model", "vae", "--block", "x"], ["'--block'"]),
+    "block of nowhere": (
+        ["train", "x.yaml", "--dataset", "digits", "--model", "vae", "--block", 10**30],
+        ["; valid: 0"],
+    ),
+    "no dataset": (
+        ["prepare", "x.yaml", "--dataset", "\x1b[31m"],
+        ["--dataset: '\\x1b[31m' is not in x.yaml; val"],
+    ),
+    "no such check": (["calibrate", "x.yaml", "--check", "a\nb"], ["--check: 'a\\nb' is not in x.yaml; valid: none"]),
+    "no file": (["check", "a\n\x1b[1m.yaml"], ["a\\n\\x1b[1m.yaml: cannot be read (No such file"]),
+    "bytes of a file": (["check", "\udcff.yaml"], ["\\udcff.yaml: cannot be read"]),
+    "zero byte": (["check", "a\0b"], ["embedded null byte"]),
+    "folder for a file": (["check", "."], [".: cannot be read (Is a directory)"]),
+    "file for a folder": (["prepare", "x.yaml", "--dataset", "gaussian_ring", "--results", "x.yaml"], ["x.yaml/data/"]),
+    "no results": (["show", "none"], ["none: no such file"]),
+    "another file": (["show", "x.yaml"], ["x.yaml: row 1 has 1 cells, the header has 0 columns"]),
+    "checkpoint": (["tables", "x", "--checkpoint", "last"], ["'--checkpoint'", "'last' is not one of 'final', 'best'"]),
+    "no samples": (["sample", "x", "-n", "0"], ["'-n'", "greater than or equal to 1"]),
+    "huge seed": (["sample", "x", "--seed", 2**70], ["'--seed'", "less than or equal to 9223372036854775807"]),
+    "negative seed": (["sample", "x", "--seed", "-1"], ["'--seed'", "greater than or equal to 0"]),
+    "no run": (["sample", "x"], ["x/run.json: no such file"]),
+    "picture": (["sample", "x", "--output", "x.jpg"], ["--output: x.jpg; valid: a name that ends in .png or .npy"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_wrong_arguments(
+    arguments: list[Any], expected: list[str], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.yaml").write_text(TRIAL)
+    refused(command, tmp_path, arguments, *expected)
+
+
+# real processes
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "expected"),
+    [
+        (TRIAL + "models: {}", ["check", "x.yaml"], "error: x.yaml: 'models' stands twice"),
+        (TRIAL, ["train", "x.yaml", "--dataset", "x"], "error: Missing option '--model'"),
+        (TRIAL.replace("gan:", '"\\e[1m":'), ["check", "x.yaml"], "error: x.yaml: models.'\\x1b[1m': string should"),
+        (TRIAL, ["prepare", "x.yaml", "--dataset", "digits", "--results", "x.yaml"], "error: x.yaml/data"),
+    ],
+)
+def test_processes_end_with_one_line_and_status_2(
+    content: str, arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    program = Path(sys.executable).with_name("deepgen-bench")
+    done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(expected)
+    assert os.listdir(tmp_path) == ["x.yaml"]

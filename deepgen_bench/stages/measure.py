@@ -6,6 +6,7 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import read_arrays, read_json, write_arrays, write_json
+from deepgen_bench.files import read_arrays, read_record, write_arrays, write_json
 from deepgen_bench.identity import code_identity
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
@@ -65,8 +66,16 @@ class Block:
         """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
         path, identity = self.cache(run, name, identity)
         if not path.is_file():
-            write_json(path, identity | {"rows": measure()})
-        return [row | {"experiment": self.store.experiment.name} for row in read_json(path)["rows"]]
+            write_json(path, identity | {"rows": [_plain(row) for row in measure()]})
+        rows = read_record(path, {"rows": list})["rows"]
+        if not all(isinstance(row, dict) for row in rows):
+            raise UserError(f"{path}: its rows are no mappings; delete it to measure the replicate anew")
+        return [row | {"experiment": self.store.experiment.name} for row in rows]
+
+
+def _plain(row: Row) -> Row:
+    """A row that JSON can hold: infinite numbers as text, which the tidy table reads as numbers."""
+    return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in row.items()}
 
 
 def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
