@@ -40,6 +40,7 @@ def open_store(experiment: Path, results: Path, dataset: str | None = None, mode
     from deepgen_bench.store import Store
 
     store = Store(load_experiment(experiment), results)
+    store.check_format()
     for kind, label, valid in (
         ("dataset", dataset, store.experiment.datasets),
         ("model", model, store.experiment.models),
@@ -103,12 +104,22 @@ def likelihood(
 
 
 @app.command(rich_help_panel=STAGE)
-def aggregate(experiment: ExperimentFile, results: Results = RESULTS) -> None:
-    """Join the measurements of all runs into metrics.csv and summary.csv."""
-    from deepgen_bench.report.summary import aggregate as join
+def aggregate(
+    experiment: ExperimentFile,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="of what there is, with tables, into the folder partial/")
+    ] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Join the measurements of all runs into metrics.csv, summary.csv and paired.csv."""
+    from deepgen_bench.stages.aggregate import aggregate as join
+    from deepgen_bench.stages.aggregate import aggregate_partly
 
     store = open_store(experiment, results)
-    join(store.all_measurements(), store.home)
+    if partial:
+        print(aggregate_partly(store))
+    else:
+        join(store)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -167,8 +178,9 @@ def show(
 @app.command(rich_help_panel=PEOPLE)
 def check(experiment: ExperimentFile) -> None:
     """Check an experiment file without running anything."""
-    store = open_store(experiment, RESULTS)
-    e = store.experiment
+    from deepgen_bench.config import load_experiment
+
+    e = load_experiment(experiment)
     e.check_weights()
     print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
 
@@ -176,7 +188,9 @@ def check(experiment: ExperimentFile) -> None:
 @app.command(rich_help_panel=PEOPLE)
 def downloads(experiment: ExperimentFile) -> None:
     """List the public files that an experiment needs, for machines without a network: state, place, digest, address."""
-    for file in open_store(experiment, RESULTS).experiment.downloads():
+    from deepgen_bench.config import load_experiment
+
+    for file in load_experiment(experiment).downloads():
         print(file.state, file.path, file.digest, file.urls[0], sep="\t")
 
 

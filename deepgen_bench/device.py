@@ -1,16 +1,20 @@
 """Which device a job runs on. CUDA is looked for without importing torch, and a GPU is taken for one job at a time."""
 
 import ctypes
-import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from deepgen_bench.errors import UserError
+from deepgen_bench.locks import take
 
 # One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
 # numbers reproducible to the bit, so it is set here and not left to the environment.
 THREADS = 1
+
+# locks of GPUs, open for as long as the process lives
+TAKEN: list[IO[str]] = []
 
 
 def set_threads() -> None:
@@ -69,16 +73,11 @@ def take_gpu() -> None:
     names = visible.split(",") if visible else [str(i) for i in range(cuda_count())]
     for name in names:
         # another user's lock file could not be opened
-        lock = Path(tempfile.gettempdir()) / f"deepgen_bench-{os.getuid()}-gpu-{name}.lock"
-        # open for as long as the process lives: the descriptor is never closed on purpose
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        os.environ["CUDA_VISIBLE_DEVICES"] = name
-        return
+        lock = take(Path(tempfile.gettempdir()) / f"deepgen_bench-{os.getuid()}-gpu-{name}.lock")
+        if lock is not None:
+            TAKEN.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            return
     os.environ["CUDA_VISIBLE_DEVICES"] = names[0]
 
 

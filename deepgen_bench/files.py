@@ -4,28 +4,38 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
+
+SEAL = "seal"
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left.
+
+    Errors: `UserError` naming `path` where the system refuses, as on a full disk.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def remove_parts(folder: Path, name: str = "*") -> None:
@@ -51,16 +61,35 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
 
-def read_record(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
-    """A JSON object with at least these fields of these types, which this program wrote, whole and in this version."""
-    data = read_json(path)
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a JSON {type(data).__name__}, valid: a mapping with {', '.join(fields)}")
-    for name, kind in fields.items():
-        if not isinstance(data.get(name), kind):
-            found = type(data[name]).__name__ if name in data else "nothing"
-            raise UserError(f"{path}: found {found} as {name!r}, valid: {kind.__name__}; it is damaged or of old")
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write `data` as JSON with a digest of itself."""
+    write_json(path, data | {SEAL: seal_of(data)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Errors: `Damaged` if the file is gone or says anything else."""
+    try:
+        data = read_json(path)
+        whole = data.pop(SEAL) == seal_of(data)
+    except UserError as error:
+        raise Damaged(str(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise Damaged(f"{path}: damaged (it is not what its seal says)")
     return data
+
+
+def seal_of(data: dict[str, Any]) -> str:
+    return sha256_of(canonical_json(data).encode())
+
+
+def check_sha256(path: Path, expected: str | None) -> None:
+    """Raise `Damaged` unless the file is there with this SHA-256."""
+    if not path.is_file():
+        raise Damaged(f"{path}: no such file")
+    if sha256_of(path) != expected:
+        raise Damaged(f"{path}: damaged (its sha256 is not {expected})")
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

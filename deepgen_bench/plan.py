@@ -6,12 +6,16 @@ JSON of what decides its numbers as a parameter: settings and a digest of the pa
 reruns, and Snakemake shows the difference; nothing else does.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
 from deepgen_bench.config import Experiment
+from deepgen_bench.errors import UserError
+from deepgen_bench.failures import failed_logs
 from deepgen_bench.files import canonical_json, write_text
 from deepgen_bench.identity import code_identity
+from deepgen_bench.locks import holder, take
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.store import PROTOCOL_VERSION, Store
 
@@ -27,9 +31,20 @@ class Plan:
         """The resolved experiment, which all jobs read."""
         return self.store.home / "experiment.json"
 
-    def write_experiment(self) -> None:
-        """Write the experiment file; only a run that holds the lock may, as another's jobs read it."""
+    def begin(self) -> None:
+        """Lock the experiment's folder for this process and write the experiment file, which the jobs read."""
+        path = self.store.home / ".lock"
+        self.lock = take(path)
+        if self.lock is None:
+            raise UserError(f"{self.store.home}: {holder(path)} runs this experiment here; wait for it, or stop it")
+        self.began = time.time()
+        self.store.claim()
         write_text(self.experiment_file, self.experiment.model_dump_json(indent=1) + "\n")
+
+    def failures(self) -> list[str]:
+        """One line for each job that has failed since the beginning, last first."""
+        found = failed_logs(self.store.home / "logs", self.began)
+        return [f"error: {why} ({log})" for log, why in found][::-1]
 
     def prepare(self, dataset: str) -> str:
         made = self.experiment.dataset(dataset)
@@ -86,10 +101,7 @@ class Plan:
     def tables(self) -> str:
         return canonical_json({"code": code_identity("deepgen_bench.report.tables")})
 
-    def data_file(self, dataset: str) -> Path:
-        return self.store.data_dir(dataset) / "dataset.json"
-
     def extractor_files(self, dataset: str) -> list[Path]:
         """The classifier, where the experiment's metrics use it."""
         used = self.experiment.uses_extractor(dataset, "classifier")
-        return [self.store.extractor_dir(dataset) / "classifier.json"] if used else []
+        return [self.store.extractor_manifest(dataset)] if used else []

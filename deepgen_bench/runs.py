@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.config import named, validated
+from deepgen_bench.damage import Damaged
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import (
     canonical_json,
+    check_sha256,
     read_array,
-    read_record,
+    read_sealed,
     sha256_of,
     write_array,
     write_atomic,
-    write_json,
+    write_sealed,
     write_text,
 )
 from deepgen_bench.models import MODELS
@@ -27,8 +28,6 @@ from deepgen_bench.models.base import GenerativeModel
 from deepgen_bench.training.fit import Fit, State
 
 RUN = "run.json"
-FIELDS = {"identity": dict, "spec": dict, "platform": dict, "checkpoints": dict, "samples": dict, "n_samples": int}
-FIELDS |= {"seed": int, "status": str, "reason": str, "digest": str}
 
 
 def make_model(name: str, settings: Any, spec: DataSpec, device: str) -> GenerativeModel:
@@ -56,16 +55,20 @@ def write_curves(path: Path, rows: list[dict[str, float]]) -> None:
     write_text(path, text.getvalue())
 
 
+def state_file(checkpoint: str) -> str:
+    return f"{checkpoint}.safetensors"
+
+
 def sample_file(checkpoint: str, output: str) -> str:
     return f"samples_{checkpoint}{'_' + output if output else ''}.npy"
 
 
 class Run:
-    """Reads a replicate's folder."""
+    """Reads a replicate's folder. Errors: `Damaged` if it is not finished, or not as it was written."""
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self.info: dict[str, Any] = read_record(directory / RUN, FIELDS)
+        self.info = read_sealed(directory / RUN)
 
     @property
     def checkpoints(self) -> list[str]:
@@ -73,59 +76,55 @@ class Run:
 
     @property
     def spec(self) -> DataSpec:
-        try:
-            return DataSpec.from_json(self.info["spec"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{self.directory / RUN}: spec: {error}; delete the folder to train it anew") from None
+        return DataSpec.from_json(self.info["spec"])
 
     def state(self, checkpoint: str) -> State:
-        from safetensors.numpy import load
+        from safetensors.numpy import load_file
 
         if checkpoint not in self.info["checkpoints"]:
             valid = ", ".join(self.info["checkpoints"]) or f"none, the replicate {self.info['status']}"
             raise UserError(f"{self.directory}: no checkpoint {checkpoint!r}; valid: {valid}")
-        path = self.directory / f"{checkpoint}.safetensors"
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        data = path.read_bytes()
-        if sha256_of(data) != self.info["checkpoints"][checkpoint]:
-            raise UserError(
-                f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew"
-            )
-        return load(data)
+        path = self.directory / state_file(checkpoint)
+        check_sha256(path, self.info["checkpoints"][checkpoint])
+        return load_file(path)
 
     def samples(self, checkpoint: str, output: str) -> np.ndarray:
         path = self.directory / sample_file(checkpoint, output)
-        array = read_array(path)
-        if sha256_of(path) != self.info["samples"].get(path.name):
-            raise UserError(
-                f"{path}: does not match its sha256 in {RUN}; delete the folder to train the replicate anew"
-            )
-        return array
+        check_sha256(path, self.info["samples"].get(path.name))
+        return read_array(path)
 
     def model(self, checkpoint: str, device: str) -> GenerativeModel:
         """The replicate as it was at a checkpoint."""
-        identity, where = self.info["identity"], f"{self.directory / RUN}: identity"
-        name = str(identity.get("model"))
-        cls = named(f"{where}.model", lambda: MODELS[name].settings)
-        settings = validated(cls, identity.get("settings"), f"{where}.settings")
+        name = self.info["identity"]["model"]
+        settings = MODELS[name].settings.model_validate(self.info["identity"]["settings"])
         model = make_model(name, settings, self.spec, device)
         model.load(self.state(checkpoint))
         return model
 
+    def check_states(self) -> None:
+        """Raise `Damaged` unless every state is there as it was written."""
+        for checkpoint, digest in self.info["checkpoints"].items():
+            check_sha256(self.directory / state_file(checkpoint), digest)
+
+    def check_samples(self, n: int) -> None:
+        """Raise `Damaged` unless at least `n` samples are there as they were written."""
+        if self.info["n_samples"] < n:
+            raise Damaged(f"{self.directory}: {self.info['n_samples']} samples, the experiment wants {n}")
+        for name, digest in self.info["samples"].items():
+            check_sha256(self.directory / name, digest)
+
 
 def current(directory: Path, expected: dict[str, Any]) -> str:
-    """Empty if the folder holds a finished replicate with these entries in `run.json`; else why it must be trained."""
+    """Empty if the folder holds a trained replicate with these entries in `run.json`; else why it must be trained."""
     if not (directory / RUN).is_file():
         return "not trained yet"
-    info = read_record(directory / RUN, {})
-    for key, value in expected.items():
-        if info.get(key) != value:
-            return f"{key.replace('_', ' ')} changed"
-    for name in [*info["samples"], *(f"{checkpoint}.safetensors" for checkpoint in info["checkpoints"])]:
-        if not (directory / name).is_file():
-            return f"{name} is gone"
-    return ""
+    try:
+        run = Run(directory)
+        run.check_states()
+    except Damaged as found:
+        return str(found)
+    changed = [key.replace("_", " ") for key, value in expected.items() if run.info.get(key) != value]
+    return f"{changed[0]} changed" if changed else ""
 
 
 def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
@@ -142,7 +141,7 @@ def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) ->
 def seal(directory: Path, info: dict[str, Any]) -> None:
     """Write `run.json`, with a digest of all that can be measured."""
     content = [info["checkpoints"], info["samples"], info["status"]]
-    write_json(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
+    write_sealed(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
 
 
 def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
@@ -151,7 +150,7 @@ def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray
     (directory / RUN).unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    states = {name: write_state(directory / f"{name}.safetensors", state) for name, state in fit.checkpoints.items()}
+    states = {name: write_state(directory / state_file(name), state) for name, state in fit.checkpoints.items()}
     write_curves(directory / "curves.csv", fit.curves)
     result = {key: getattr(fit, key) for key in ("status", "reason", "steps", "examples", "parameters", "best_step")}
     seal(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})

@@ -4,16 +4,31 @@ The identity of a run is a hash of what the experiment says that changes numbers
 in it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.config import Experiment
-from deepgen_bench.files import canonical_json, sha256_of
+from deepgen_bench.config import SHARED_FOLDERS, Experiment
+from deepgen_bench.damage import Damaged
+from deepgen_bench.errors import UserError
+from deepgen_bench.files import (
+    canonical_json,
+    read_json,
+    read_sealed,
+    remove_parts,
+    sha256_of,
+    write_json,
+    write_sealed,
+)
 from deepgen_bench.identity import code_identity
+from deepgen_bench.locks import locked
 
 # raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md
 PROTOCOL_VERSION = 3
+# raised when what lies in a results folder changes its place or form
+FORMAT = 2
 
 
 def short_hash(data: Any) -> str:
@@ -26,6 +41,27 @@ class Store:
 
     experiment: Experiment
     root: Path = Path("results")
+
+    def check_format(self) -> None:
+        """Raise a `UserError` if the results folder was made by a version that laid it out in another way."""
+        marker = self.root / "format.json"
+        if marker.is_file():
+            found = read_json(marker)
+        elif any((self.root / folder).exists() for folder in SHARED_FOLDERS):
+            found = "of an earlier version"
+        else:
+            return
+        if found != FORMAT:
+            raise UserError(
+                f"{self.root}: its format is {found}, that of this version of deepgen_bench is {FORMAT}; use another "
+                "results folder, or the version that made this one"
+            )
+
+    def claim(self) -> None:
+        """Check the results folder's format, and mark one that has none yet."""
+        self.check_format()
+        if not (self.root / "format.json").is_file():
+            write_json(self.root / "format.json", FORMAT)
 
     # identities: plain JSON data, equal exactly where numbers are
 
@@ -68,14 +104,27 @@ class Store:
         return self.root / "runs" / self.run_id(dataset, model, seed)
 
     def checkpoint(self, dataset: str, model: str, block: int) -> Path:
-        """The state of a block in training, which a killed job goes on from."""
-        return self.run_dir(dataset, model, 0).with_name(f"block_{block}.checkpoint")
+        """The state of a block in training, which a killed job goes on from; only who holds the lock of the block's
+        first replicate may touch it."""
+        return self.run_dir(dataset, model, self.blocks()[block][0]).with_suffix(".checkpoint")
+
+    @contextmanager
+    def locked(self, directory: Path) -> Iterator[None]:
+        """Work on a folder of the store alone: another job that wants to make its content waits."""
+        self.claim()
+        with locked(directory.with_name(f".{directory.name}.lock")):
+            yield
 
     # the experiment's own folder
 
     @property
     def home(self) -> Path:
         return self.root / self.experiment.name
+
+    @property
+    def partial(self) -> Path:
+        """What could be aggregated of an experiment that did not come to its end."""
+        return self.home / "partial"
 
     def blocks(self) -> dict[int, list[int]]:
         """Seeds by block: seed k belongs to block k // seeds_per_job, so adding seeds never regroups the others."""
@@ -87,8 +136,26 @@ class Store:
     def block_of(self, seed: int) -> int:
         return seed // self.experiment.seeds_per_job
 
+    # what the experiment uses of the store; written anew only if it says something else, for what is younger is redone
+
+    def data_manifest(self, dataset: str) -> Path:
+        return self.home / "data" / f"{dataset}.json"
+
+    def extractor_manifest(self, dataset: str) -> Path:
+        return self.home / "extractors" / f"{dataset}.json"
+
     def manifest(self, dataset: str, model: str, block: int) -> Path:
         return self.home / "train" / dataset / model / f"block_{block}.json"
+
+    @staticmethod
+    def write_manifest(path: Path, content: dict[str, Any]) -> None:
+        try:
+            unchanged = read_sealed(path) == content
+        except Damaged:
+            unchanged = False
+        if not unchanged:
+            write_sealed(path, content)
+        remove_parts(path.parent, path.name)
 
     def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
         return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"
@@ -96,16 +163,24 @@ class Store:
     def calibration(self, check: str) -> Path:
         return self.home / "calibration" / f"{check}.json"
 
-    def all_measurements(self) -> list[Path]:
-        """The measurement files of every (dataset, model, block), in the experiment's order."""
+    def parts(self) -> list[tuple[str, str, int, str]]:
+        """Dataset, model, block and kind of all that is measured, in the experiment's order."""
         kinds = [
             *(["sample"] if self.experiment.metrics else []),
             *(["likelihood"] if self.experiment.likelihood else []),
         ]
         return [
-            self.measurements(dataset, model, block, kind)
+            (dataset, model, block, kind)
             for dataset in self.experiment.datasets
             for model in self.experiment.models
             for kind in kinds
             for block in self.blocks()
         ]
+
+    def all_measurements(self) -> list[Path]:
+        return [self.measurements(*part) for part in self.parts()]
+
+    def log(self, rule: str, dataset: str, model: str | None = None, block: int | None = None) -> Path:
+        """Where the workflow writes what a job says."""
+        folder = self.home / "logs" / rule
+        return folder / f"{dataset}.log" if model is None else folder / dataset / f"{model}_{block}.log"

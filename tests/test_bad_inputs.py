@@ -40,7 +40,9 @@ def refused(command: Command, folder: Path, arguments: list[Any], *expected: str
 
 
 def files_below(folder: Path) -> list[str]:
-    return sorted(str(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)
+    """All files but what marks a results folder and those who work in it."""
+    found = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    return sorted(str(path) for path in found if path.name != "format.json" and path.suffix != ".lock")
 
 
 # configuration
@@ -424,7 +426,6 @@ def test_wrong_data(
         models["conv"] = {"model": "vae", "settings": {"network": "conv"}}
     path.write_text(json.dumps({"name": "trial", "datasets": {"mine": entry}, "models": models}))
     refused(command, tmp_path, ["prepare", path, "--dataset", "mine", "--results", tmp_path / "results"], *expected)
-    assert not (tmp_path / "results").exists()
 
 
 # tables of results
@@ -493,7 +494,7 @@ def test_wrong_results(
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small experiment, trained and measured, beside its file."""
     from deepgen_bench.config import load_experiment
-    from deepgen_bench.report.summary import aggregate
+    from deepgen_bench.stages.aggregate import aggregate
     from deepgen_bench.stages.calibrate import calibrate
     from deepgen_bench.stages.measure import measure_likelihood, measure_samples
     from deepgen_bench.stages.prepare import prepare_dataset
@@ -511,7 +512,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage in (train_block, measure_samples, measure_likelihood):
         stage(store, "ring", "gaussian", 0)
     calibrate(store, "wasserstein_1d")
-    aggregate(store.all_measurements(), store.home)
+    aggregate(store)
     return folder
 
 
@@ -520,49 +521,47 @@ GARBAGE: dict[str, bytes | None] = {
     **{"number": b"3", "deep": b"[" * 100_000, "missing": None},
 }
 RUN_FOLDER = "results/runs/ring/gaussian/*/seed_0"
-# files of a results folder, the command that reads them, and the garbage that it may do with
-DAMAGED: dict[str, tuple[str, str, set[str]]] = {
-    "dataset.json": ("results/data/ring/*/dataset.json", "train", set()),
-    "test split": ("results/data/ring/*/test.npy", "measure", set()),
-    "run.json, trained": (f"{RUN_FOLDER}/run.json", "train", {"mapping", "missing"}),
-    "run.json, measured": (f"{RUN_FOLDER}/run.json", "measure", set()),
-    "run.json, sampled": (f"{RUN_FOLDER}/run.json", "sample", set()),
-    "state": (f"{RUN_FOLDER}/final.safetensors", "sample", set()),
-    "kept measurements": (f"{RUN_FOLDER}/measurements/transport-*.json", "measure", {"missing"}),
-    "kept likelihoods": (f"{RUN_FOLDER}/measurements/likelihood-*.json", "likelihood", {"missing"}),
-    "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", set()),
-    "measurements": ("results/t/measurements/ring/gaussian/sample_0.csv", "aggregate", set()),
-    "vectors": ("results/t/measurements/ring/gaussian/likelihood_0.npz", "aggregate", {"missing"}),
-    "a check": ("results/t/calibration/wasserstein_1d.json", "calibrate", set()),
-    "metrics.csv": ("results/t/metrics.csv", "tables", set()),
-    "paired.csv": ("results/t/paired.csv", "show", {"missing"}),
+# files of a results folder, the command that reads them, and whether it makes them anew or refuses them
+DAMAGED: dict[str, tuple[str, str, bool]] = {
+    "dataset.json": ("results/data/ring/*/dataset.json", "train", True),
+    "test split": ("results/data/ring/*/test.npy", "measure", True),
+    "run.json, trained": (f"{RUN_FOLDER}/run.json", "train", True),
+    "run.json, measured": (f"{RUN_FOLDER}/run.json", "measure", True),
+    "run.json, sampled": (f"{RUN_FOLDER}/run.json", "sample", False),
+    "state": (f"{RUN_FOLDER}/final.safetensors", "sample", False),
+    "kept measurements": (f"{RUN_FOLDER}/measurements/transport-*.json", "measure", True),
+    "kept likelihoods": (f"{RUN_FOLDER}/measurements/likelihood-*.json", "likelihood", True),
+    "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", True),
+    "measurements": ("results/t/measurements/ring/gaussian/sample_0.csv", "aggregate", True),
+    "vectors": ("results/t/measurements/ring/gaussian/likelihood_0.npz", "aggregate", True),
+    "a check": ("results/t/calibration/wasserstein_1d.json", "calibrate", False),
+    "metrics.csv": ("results/t/metrics.csv", "tables", False),
+    "paired.csv": ("results/t/paired.csv", "show", False),
 }
+HARMLESS = {("results/t/paired.csv", "missing")}  # tables do without
+FIRST = {("results/t/measurements/ring/gaussian/sample_0.csv", "missing")}  # that job has not run
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-@pytest.mark.parametrize(("pattern", "stage", "harmless"), DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize(("pattern", "stage", "anew"), DAMAGED.values(), ids=DAMAGED)
 def test_damaged_results(
-    pattern: str, stage: str, harmless: set[str], garbage: str, trained: Path, tmp_path: Path, command: Command
+    pattern: str, stage: str, anew: bool, garbage: str, trained: Path, tmp_path: Path, command: Command
 ) -> None:
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (file,) = tmp_path.glob(pattern)
     file.unlink()
     if (content := GARBAGE[garbage]) is not None:
         file.write_bytes(content)
-    block = ["--dataset", "ring", "--model", "gaussian", "--block", 0]
-    arguments = {
-        **{"sample": [file.parent, "--output", tmp_path / "x.npy"], "tables": [tmp_path / "results" / "t"]},
-        **{
-            "show": [tmp_path / "results" / "t"],
-            "aggregate": [tmp_path / "x.yaml"],
-            "calibrate": [tmp_path / "x.yaml"],
-        },
-    }.get(stage, [tmp_path / "x.yaml", *block])
-    if stage not in ("sample", "tables", "show"):
-        arguments += ["--results", tmp_path / "results"]
-    if garbage in harmless:
+    file_argument, home = tmp_path / "x.yaml", tmp_path / "results" / "t"
+    arguments = {"sample": [file.parent, "--output", tmp_path / "x.npy"], "tables": [home], "show": [home]}.get(
+        stage, [file_argument, "--results", tmp_path / "results"]
+    )
+    if stage in ("train", "measure", "likelihood"):
+        arguments += ["--dataset", "ring", "--model", "gaussian", "--block", 0]
+    if (pattern, garbage) not in FIRST and (anew or (pattern, garbage) in HARMLESS):
         code, _, err = command(stage, *arguments)
         assert code == 0 and "Traceback" not in err
+        assert content is None or str(file) in err and file.read_bytes() != content
     else:
         refused(command, tmp_path, [stage, *arguments], str(file) if content is not None else file.name)
 
@@ -684,7 +683,10 @@ ARGUMENTS: dict[str, tuple[list[Any], list[str]]] = {
     "bytes of a file": (["check", "\udcff.yaml"], ["\\udcff.yaml: cannot be read"]),
     "zero byte": (["check", "a\0b"], ["embedded null byte"]),
     "folder for a file": (["check", "."], [".: cannot be read (Is a directory)"]),
-    "file for a folder": (["prepare", "x.yaml", "--dataset", "gaussian_ring", "--results", "x.yaml"], ["x.yaml/data/"]),
+    "file for a folder": (
+        ["prepare", "x.yaml", "--dataset", "gaussian_ring", "--results", "x.yaml"],
+        ["x.yaml/format.json: cannot be written"],
+    ),
     "no results": (["show", "none"], ["none: no such file"]),
     "another file": (["show", "x.yaml"], ["x.yaml: row 1 has 1 cells, the header has 0 columns"]),
     "checkpoint": (["tables", "x", "--checkpoint", "last"], ["'--checkpoint'", "'last' is not one of 'final', 'best'"]),
@@ -714,7 +716,11 @@ def test_wrong_arguments(
         (TRIAL + "models: {}", ["check", "x.yaml"], "error: x.yaml: 'models' stands twice"),
         (TRIAL, ["train", "x.yaml", "--dataset", "x"], "error: Missing option '--model'"),
         (TRIAL.replace("gan:", '"\\e[1m":'), ["check", "x.yaml"], "error: x.yaml: models.'\\x1b[1m': string should"),
-        (TRIAL, ["prepare", "x.yaml", "--dataset", "digits", "--results", "x.yaml"], "error: x.yaml/data"),
+        (
+            TRIAL,
+            ["prepare", "x.yaml", "--dataset", "digits", "--results", "x.yaml"],
+            "error: x.yaml/format.json: cannot be written",
+        ),
     ],
 )
 def test_processes_end_with_one_line_and_status_2(

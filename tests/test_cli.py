@@ -101,9 +101,8 @@ def experiment(tmp_path: Path) -> Path:
         (["train", "--dataset", "digits", "--model", "gan", "--block", "0"], "--model: 'gan' is not in "),
         (["measure", "--dataset", "digits", "--model", "vae", "--block", "7"], "--block: 7; valid: 0\n"),
         (["likelihood", "--dataset", "digits", "--model", "vae", "--block", "-1"], "--block: -1; valid: 0\n"),
-        (["train", "--dataset", "digits", "--model", "vae", "--block", "0"], "dataset.json: no such file\n"),
-        (["extractor", "--dataset", "digits"], "dataset.json: no such file\n"),
-        (["aggregate"], "sample_0.csv: no such file\n"),
+        (["aggregate"], "sample_0.csv: no such file; --partial makes tables of what there is\n"),
+        (["aggregate", "--partial"], "results/trial: nothing has been measured yet\n"),
     ],
 )
 def test_errors_of_stages(arguments: list[str], message: str, experiment: Path, command: Command) -> None:
@@ -162,13 +161,14 @@ def test_only_what_is_missing_or_stale_is_trained(tmp_path: Path, trained: Store
     assert {seed: second[seed] for seed in first} == first
     (store.run_dir("gaussian_ring", "gaussian", 0) / "samples_final.npy").unlink()
     said, third = train(seeds=[0, 1, 2])
-    assert "seed 0: samples_final.npy is gone" in said
+    assert "seed_0/samples_final.npy: no such file; it is sampled anew" in said
     assert {seed for seed in third if third[seed] != second[seed]} == {0}
     # more samples are drawn from the trained states and begin with the old ones; fewer are there already
     directory = store.run_dir("gaussian_ring", "gaussian", 0)
     weights, few = (directory / "final.safetensors").stat().st_mtime_ns, np.load(directory / "samples_final.npy")
     said, fourth = train(seeds=[0, 1, 2], samples=3 * len(few))
-    assert said == "" and (directory / "final.safetensors").stat().st_mtime_ns == weights
+    assert said.count("200 samples, the experiment wants 600; it is sampled anew") == 3
+    assert (directory / "final.safetensors").stat().st_mtime_ns == weights
     many = np.load(directory / "samples_final.npy")
     assert len(many) == 3 * len(few) and (many[: len(few)] == few).all()
     assert train(seeds=[0, 1, 2]) == ("", fourth)
@@ -222,7 +222,7 @@ def test_runs_that_cannot_be_sampled(trained: Store, tmp_path: Path, command: Co
         ([tmp_path], f"{tmp_path / 'run.json'}: no such file"),
         ([oracle], "oracle: it has no sampler of its own"),
         ([gaussian, "--checkpoint", "best"], f"{gaussian}: no checkpoint 'best'; valid: final"),
-        ([altered], f"{altered / 'final.safetensors'}: does not match its sha256"),
+        ([altered], f"{altered / 'final.safetensors'}: damaged (its sha256 is not "),
         ([gaussian, "--output", "x.jpg"], "--output: x.jpg; valid: a name that ends in .png or .npy"),
     ):
         code, out, err = command("sample", "--output", tmp_path / "x.npy", *arguments)

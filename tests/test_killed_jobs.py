@@ -14,7 +14,6 @@ import pytest
 
 from deepgen_bench import files, runs
 from deepgen_bench.config import load_experiment
-from deepgen_bench.errors import UserError
 from deepgen_bench.plan import Plan
 from deepgen_bench.runs import Run
 from deepgen_bench.stages.measure import measure_samples
@@ -134,22 +133,16 @@ def test_a_job_killed_at_any_write_leaves_no_result_and_is_repaired(finished, tm
                     pass
                 else:
                     break
-            if not whole_results(store, model, expected):
-                with pytest.raises(UserError, match="run.json: no such file|0 samples, the experiment wants"):
-                    measure_samples(store, "digits", model, 0)
+            # a later stage takes nothing half-written for a result: it has it made first
+            if moment % 2:
+                measure_samples(store, "digits", model, 0)
+                assert digests(store, "digits", model) == expected
             train_block(store, "digits", model, 0)
             assert digests(store, "digits", model) == expected
             measure_samples(store, "digits", model, 0)
             assert not leftovers(store.root)
         shutil.rmtree(store.root)
     assert moment > 10
-
-
-def whole_results(store, model, expected):
-    try:
-        return digests(store, "digits", model) == expected
-    except UserError:
-        return False
 
 
 @pytest.mark.parametrize("finished", ["gan"], indirect=True)
@@ -174,7 +167,7 @@ def test_trained_groups_are_not_trained_again(finished, tmp_path, monkeypatch, c
         train_block(store, "digits", model, 0)
         assert keeps[3:] == [([1], 2)]
     resumed = [Run(store.run_dir("digits", model, seed)).info["resumed_at"] for seed in (0, 1)]
-    assert resumed == [[], [1]] and "block_0.checkpoint: training goes on after step 1" in capsys.readouterr().err
+    assert resumed == [[], [1]] and "seed_0.checkpoint: training goes on after step 1" in capsys.readouterr().err
 
 
 def test_the_interval_changes_no_identity():
@@ -269,4 +262,4 @@ def test_a_scheduler_s_signal_and_ctrl_c_end_a_real_job_with_one_line(tmp_path):
         process.send_signal(number)
         *_, last = process.communicate(timeout=60)[1].splitlines()
         assert process.returncode == status
-        assert f"block_0.checkpoint: stopped by {signal.Signals(number).name} after step" in last
+        assert f"seed_0.checkpoint: stopped by {signal.Signals(number).name} after step" in last

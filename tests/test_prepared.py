@@ -117,7 +117,7 @@ def test_an_altered_file_is_named_and_no_other_file_is_opened(tmp_path, file):
     (tmp_path / "validation.npy").unlink()
     prepared = Prepared(tmp_path)
     assert len(prepared.split("train")) == 9 and len(prepared.labels("train")) == 9
-    with pytest.raises(UserError, match=f"{file}: does not match its sha256"):
+    with pytest.raises(UserError, match=f"{file}: damaged"):
         prepared.split("test")
         prepared.labels("test")
     with pytest.raises(UserError, match="validation.npy: no such file"):
@@ -128,7 +128,7 @@ def test_errors_of_prepared(tmp_path):
     with pytest.raises(UserError, match="dataset.json: no such file"):
         Prepared(tmp_path)
     (tmp_path / "dataset.json").write_text('{"name": "x"}')
-    with pytest.raises(UserError, match="dataset.json: not written by prepare"):
+    with pytest.raises(UserError, match="dataset.json: damaged"):
         Prepared(tmp_path)
     prepare(Given(images()), 0, tmp_path)
     with pytest.raises(UserError, match="unknown split 'valid'; valid: train, validation, test"):
@@ -139,7 +139,7 @@ def test_a_failed_prepare_leaves_no_dataset_json(tmp_path):
     prepare(Given(images()), 0, tmp_path)
     (tmp_path / "validation.npy").unlink()
     (tmp_path / "validation.npy").mkdir()  # cannot be replaced by a file
-    with pytest.raises(OSError):
+    with pytest.raises(UserError, match="validation.npy: cannot be written .Is a directory"):
         prepare(Given(images()), 0, tmp_path)
     assert not (tmp_path / "dataset.json").exists()
 

@@ -1,6 +1,5 @@
 """The stage that trains a block: what it opens, what it trains anew and what it leaves, on real files."""
 
-import json
 import shutil
 
 import numpy as np
@@ -9,14 +8,29 @@ import pytest
 from deepgen_bench.config import load_experiment
 from deepgen_bench.datasets.prepared import prepare
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import read_sealed
 from deepgen_bench.results import read_rows
 from deepgen_bench.runs import Run
-from deepgen_bench.stages.measure import measure_likelihood, measure_samples
+from deepgen_bench.stages.aggregate import aggregate
+from deepgen_bench.stages.measure import STAGES, measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.sample import sample_run
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import Store
 
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "a flipped bit": flip_a_bit,
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+}
 NETWORK = {"hidden": [16], "batch_size": 16}
 
 
@@ -63,7 +77,7 @@ def stamps(made):
 def test_training_needs_no_test_split_and_leaves_what_it_says(root):
     made = store(root)
     assert not (made.data_dir("digits") / "test.npy").exists()
-    manifest = json.loads(made.manifest("digits", "gan", 0).read_text())
+    manifest = read_sealed(made.manifest("digits", "gan", 0))["replicates"]
     assert [(entry["seed"], entry["status"]) for entry in manifest] == [(0, "ok"), (1, "ok")]
     for entry in manifest:
         run = Run(root / "runs" / entry["run"])
@@ -95,16 +109,30 @@ def test_a_seed_is_added_without_training_the_others(root):
     assert Run(made.run_dir("digits", "gan", 2)).info["digest"] == alone
 
 
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".npy", ".safetensors")}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
 @pytest.mark.parametrize("file", ["samples_final.npy", "best.safetensors", "run.json"])
-def test_a_replicate_that_lost_a_file_is_trained_anew(root, file, capsys):
+@pytest.mark.parametrize("stage", [train_block, measure_samples])
+def test_what_is_damaged_in_a_replicate_is_named_and_made_anew(root, stage, file, damage, capsys):
     made = store(root)
-    before, digest = stamps(made), Run(made.run_dir("digits", "gan", 1)).info["digest"]
-    (made.run_dir("digits", "gan", 1) / file).unlink()
-    train_block(made, "digits", "gan", 0)
-    after = stamps(made)
-    assert after[0] == before[0] and after[1] != before[1]
-    assert Run(made.run_dir("digits", "gan", 1)).info["digest"] == digest
-    assert ("not trained yet" if file == "run.json" else f"{file} is gone") in capsys.readouterr().err
+    folder = made.run_dir("digits", "gan", 1)
+    whole = (folder / file).read_bytes()
+    before, files, weights = stamps(made), content(folder), (folder / "final.safetensors").stat().st_mtime_ns
+    DAMAGES[damage](folder / file)
+    stage(made, "digits", "gan", 0)
+    assert (folder / file).is_file() and content(folder) == files
+    assert stamps(made)[0] == before[0] and stamps(made)[1] != before[1]
+    # lost samples are drawn again from what was trained
+    assert ((folder / "final.safetensors").stat().st_mtime_ns == weights) == (file == "samples_final.npy")
+    said = capsys.readouterr().err
+    if damage == "gone":
+        assert f"{folder / file}: no such file" in said or "seed 1: not trained yet" in said
+    else:
+        assert f"{folder / file}: " in said and ("damaged" in said or "not valid JSON" in said)
+        assert whole
 
 
 def test_other_data_under_the_same_name_are_trained_on_anew(root, capsys):
@@ -116,12 +144,52 @@ def test_other_data_under_the_same_name_are_trained_on_anew(root, capsys):
     assert capsys.readouterr().err.count("data digest changed") == 2
 
 
-def test_damaged_samples_are_refused(root):
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_damaged_data_are_named_and_prepared_anew(root, damage, capsys):
     made = store(root)
-    path = made.run_dir("digits", "gan", 0) / "samples_best.npy"
-    np.save(path, np.zeros((40, 1, 8, 8), np.uint8))
-    with pytest.raises(UserError, match="samples_best.npy: does not match its sha256"):
-        Run(path.parent).samples("best", "")
+    prepare_dataset(made, "digits")  # with the test split
+    folder = made.data_dir("digits")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in ("test.npy", "dataset.json"):
+        DAMAGES[damage](folder / name)
+        measure_samples(made, "digits", "gan", 0)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+        assert f"{folder / name}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_damaged_measurements_are_named_and_measured_anew(tmp_path, damage, capsys):
+    made = store(tmp_path, "gaussian_ring", "vae", latent_dim=2)
+    train_block(made, "gaussian_ring", "vae", 0)
+    for measure in STAGES.values():
+        measure(made, "gaussian_ring", "vae", 0)
+    aggregate(made)
+    tables = {name: (made.home / name).read_bytes() for name in ("metrics.csv", "summary.csv", "paired.csv")}
+    # the experiment's own files first: they are made of those in the store
+    kept = [*sorted(made.home.glob("measurements/**/*.*"))[::-1], *tmp_path.glob("runs/**/measurements/*")]
+    assert {path.suffix for path in kept} == {".csv", ".json", ".npz"} and len(kept) == 11
+    contents = {path: path.read_bytes() for path in kept}
+    for path in kept:
+        DAMAGES[damage](path)
+        capsys.readouterr()
+        if damage == "gone" and path.suffix == ".csv":
+            with pytest.raises(UserError, match=f"{path}: no such file; --partial makes tables of what there is"):
+                aggregate(made)
+            STAGES[path.stem.split("_")[0]](made, "gaussian_ring", "vae", 0)
+            continue
+        if path.is_relative_to(made.home):
+            aggregate(made)
+        else:
+            STAGES[path.name.split("-")[0].replace("transport", "sample")](made, "gaussian_ring", "vae", 0)
+        said = capsys.readouterr().err
+        # of what the store keeps to save work, what is gone is not there yet
+        assert f"{path}: " in said or damage == "gone" and not path.is_relative_to(made.home)
+        assert path.suffix == ".json" or path.read_bytes() == contents[path], path
+    aggregate(made)
+    rows = read_rows(made.home / "metrics.csv").drop(columns="seconds")
+    (tmp_path / "before.csv").write_bytes(tables["metrics.csv"])
+    assert rows.equals(read_rows(tmp_path / "before.csv").drop(columns="seconds"))
+    assert (made.home / "paired.csv").read_bytes() == tables["paired.csv"]
 
 
 def test_a_diverged_replicate_stays_in_the_tables_without_a_value(tmp_path, capsys):

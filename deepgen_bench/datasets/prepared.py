@@ -2,15 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from deepgen_bench.damage import or_anew
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json, read_array, read_json, sha256_of, write_array, write_json
+from deepgen_bench.files import (
+    canonical_json,
+    check_sha256,
+    read_array,
+    read_sealed,
+    sha256_of,
+    write_array,
+    write_sealed,
+)
 
 MANIFEST = "dataset.json"
+T = TypeVar("T")
 
 
 def prepare(
@@ -36,12 +47,13 @@ def prepare(
         "name": dataset.name,
         "settings": dataset.settings.identity(),
         "base_seed": base_seed,
+        "source": dataset.fingerprint(),
         "spec": spec,
         "sizes": {split: len(getattr(splits, split)) for split in SPLITS},
         "files": files,
         "digest": sha256_of(canonical_json({"spec": spec, "files": files}).encode()),
     }
-    write_json(directory / MANIFEST, manifest)
+    write_sealed(directory / MANIFEST, manifest)
 
 
 def check_splits(name: str, splits: Splits) -> None:
@@ -74,20 +86,20 @@ def check_splits(name: str, splits: Splits) -> None:
 class Prepared:
     """A prepared dataset. Only `dataset.json` is read at first, and a split's file only when that split is asked for.
 
-    `spec` and `sizes` (examples per split) say what there is, `digest` stands for the contents.
+    `spec` and `sizes` (examples per split) say what there is, `digest` stands for the contents, `source` for the files
+    that they were made of. With `anew`, which prepares the dataset again, what is damaged is made anew; without it, it
+    is a `Damaged` error.
     """
 
-    def __init__(self, directory: Path):
-        self.directory = directory
-        manifest = read_json(directory / MANIFEST)
-        try:
-            self.name: str = manifest["name"]
-            self.spec = DataSpec.from_json(manifest["spec"])
-            self.sizes: dict[str, int] = manifest["sizes"]
-            self.digest: str = manifest["digest"]
-            self._files: dict[str, str] = manifest["files"]
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{directory / MANIFEST}: not written by prepare ({error!r})") from None
+    def __init__(self, directory: Path, anew: Callable[[], object] | None = None):
+        self.directory, self.anew = directory, anew
+        manifest = self._or_anew(lambda: read_sealed(directory / MANIFEST))
+        self.name: str = manifest["name"]
+        self.source: str = manifest["source"]
+        self.spec = DataSpec.from_json(manifest["spec"])
+        self.sizes: dict[str, int] = manifest["sizes"]
+        self.digest: str = manifest["digest"]
+        self.files: dict[str, str] = manifest["files"]
 
     def split(self, name: str) -> np.ndarray:
         """The examples of a split, (n, *spec.shape); float64, or uint8 for images and binary data."""
@@ -97,12 +109,17 @@ class Prepared:
         """The labels of a split, int64 (n,); None where the dataset has none."""
         return self._read(name, f"{name}_labels.npy") if self.spec.classes else None
 
+    def check(self) -> None:
+        """Raise `Damaged` unless every file is there as it was written."""
+        for file, digest in self.files.items():
+            check_sha256(self.directory / file, digest)
+
     def _read(self, split: str, file: str) -> np.ndarray:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
         path = self.directory / file
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        if sha256_of(path) != self._files.get(file):
-            raise UserError(f"{path}: does not match its sha256 in {MANIFEST}; prepare the dataset anew")
+        self._or_anew(lambda: check_sha256(path, self.files[file]))
         return read_array(path)
+
+    def _or_anew(self, read: Callable[[], T]) -> T:
+        return or_anew(read, self.anew) if self.anew else read()

@@ -114,7 +114,8 @@ def _events(
 ) -> Iterable[tuple[tuple[str, str], list[str]]]:
     """What befell the replicates of a table, by status and reason; reasons that differ in numbers alone are one."""
     models = {row.model for row in rows}
-    lost = [(spread, event) for spread in sheet.spreads for event in spread.events if event.status == "diverged"]
+    gone = ("diverged", "failed")
+    lost = [(spread, event) for spread in sheet.spreads for event in spread.events if event.status in gone]
     shown = [(spread, event) for line in found for spread in line if spread for event in spread.events]
     reasons: dict[tuple[str, str], dict[str, None]] = {}
     seeds: dict[tuple[str, str], dict[str, set[int]]] = {}

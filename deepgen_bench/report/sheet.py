@@ -15,7 +15,8 @@ from deepgen_bench.results import parse_variant
 class Row:
     """A model as tables show it: `output` is set where one model gives two kinds of sample.
 
-    `seeds` is the number of its replicates with a value, `diverged` of those that diverged, which is all where `lost`.
+    `seeds` is the number of its replicates with a value, `diverged` of those that diverged; `lost` is why it has no
+    measurement in a column: "diverged" if all did, "failed" if jobs failed, else empty.
     """
 
     label: str
@@ -23,7 +24,7 @@ class Row:
     output: str
     seeds: int
     diverged: int
-    lost: bool
+    lost: str
 
 
 class Sheet:
@@ -67,7 +68,9 @@ class Sheet:
     def _rows(self, own: pd.DataFrame) -> list[Row]:
         model = own["model"].iloc[0]
         lost = set(own.loc[own["status"] == "diverged", "seed"])
-        counts = len(set(own.loc[has_value(own), "seed"]) - lost), len(lost), bool((own["status"] == "diverged").all())
+        statuses = set(own["status"])
+        word = "failed" if "failed" in statuses else "diverged" if statuses == {"diverged"} else ""
+        counts = len(set(own.loc[has_value(own), "seed"]) - lost), len(lost), word
         outputs = [s.group.output for s in self.spreads if s.group.model == model and s.group.output]
         outputs = list(dict.fromkeys(outputs))
         if len(outputs) > 1:

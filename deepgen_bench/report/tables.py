@@ -137,7 +137,7 @@ def _table(
 def _text(spread: Spread | None, row: Row) -> str:
     """`mean ± margin`, marked, and the number of seeds where it is not the row's; a word without a value."""
     if spread is None:
-        return WORDS["diverged"] if row.lost else MISSING
+        return WORDS[row.lost] if row.lost else MISSING
     if spread.n_seeds:
         marks = "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
         seeds = "" if spread.n_seeds == row.seeds else f" ({spread.n_seeds} seed{'s' if spread.n_seeds > 1 else ''})"

@@ -1,31 +1,46 @@
 """Train the classifier whose features stand in for Inception's on small images. Part of measuring: it opens the test
 split."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from deepgen_bench.datasets.prepared import Prepared
-from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.device import open_device
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_json
+from deepgen_bench.files import check_sha256, read_sealed, sha256_of, write_sealed
 from deepgen_bench.metrics.features import Extractor
 from deepgen_bench.seeds import derive_seed
+from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.store import Store
 
 WEIGHTS, INFO = "classifier.safetensors", "classifier.json"
 
 
-def check_classifier(spec: DataSpec) -> None:
-    """Raise `UserError` if the classifier cannot take images of this size."""
-    if min(spec.shape[1:]) < 2:
-        raise UserError(f"extractors: classifier needs images of at least 2 × 2, found {spec.shape[1:]}; valid: data")
-
-
 def train_extractor(store: Store, dataset: str) -> None:
-    """Train on training labels, choose on validation, report test accuracy; too low an accuracy is an error."""
+    """Have a classifier of these data in the store: trained on training labels, chosen on validation, with a test
+    accuracy that is high enough."""
+    directory = store.extractor_dir(dataset)
+    with store.locked(directory):
+        digest = open_data(store, dataset).digest
+        try:
+            info = checked(directory)
+        except Damaged:
+            info = {}
+        if info.get("data_digest") != digest:
+            (directory / INFO).unlink(missing_ok=True)
+            info = train(store, dataset)
+    store.write_manifest(store.extractor_manifest(dataset), {"folder": directory.name, "sha256": info["sha256"]})
+    accuracy, n = info["test_accuracy"], info["n_test"]
+    print(f"{dataset}: the classifier's test accuracy is {accuracy:.4f} on {n} images")
+
+
+def train(store: Store, dataset: str) -> dict[str, Any]:
+    """Train the classifier, write it, and return what its file says. Errors: `UserError` if it is not good enough."""
     from deepgen_bench.metrics.classifier import train_classifier
 
-    prepared, made = Prepared(store.data_dir(dataset)), store.experiment.dataset(dataset)
+    prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
     device = open_device(store.experiment.device)
     seed = derive_seed(store.experiment.base_seed, "metric", dataset, "classifier")
 
@@ -35,17 +50,25 @@ def train_extractor(store: Store, dataset: str) -> None:
         return prepared.split(split), labels
 
     classifier = train_classifier(*labelled("train"), *labelled("validation"), prepared.spec, seed, device)
-    accuracy = classifier.accuracy(*labelled("test"))
-    print(f"{dataset}: the classifier's test accuracy is {accuracy:.4f} on {prepared.sizes['test']} images")
+    accuracy, n = classifier.accuracy(*labelled("test")), prepared.sizes["test"]
     if made.minimum_accuracy is not None and accuracy < made.minimum_accuracy:
         raise UserError(
-            f"extractor of {dataset}: test accuracy {accuracy:.4f}, at least {made.minimum_accuracy} is needed "
-            "before its features may serve a metric"
+            f"extractor of {dataset}: test accuracy {accuracy:.4f} on {n} images, at least {made.minimum_accuracy} is "
+            "needed before its features may serve a metric"
         )
     directory = store.extractor_dir(dataset)
     classifier.save(directory / WEIGHTS)
-    info = {"test_accuracy": accuracy, "n_test": prepared.sizes["test"], "digest": classifier.digest, "device": device}
-    write_json(directory / INFO, info)
+    info = {"test_accuracy": accuracy, "n_test": n, "device": device, "data_digest": prepared.digest}
+    info |= {"sha256": sha256_of(directory / WEIGHTS)}
+    write_sealed(directory / INFO, info)
+    return info
+
+
+def checked(directory: Path) -> dict[str, Any]:
+    """What is said of the classifier in this folder. Errors: `Damaged` if its weights are not what they were."""
+    info = read_sealed(directory / INFO)
+    check_sha256(directory / WEIGHTS, info["sha256"])
+    return info
 
 
 def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extractor]:
@@ -54,10 +77,12 @@ def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extrac
     if store.experiment.uses_extractor(dataset, "classifier"):
         from deepgen_bench.metrics.classifier import Classifier
 
-        extractors["classifier"] = Classifier.load(store.extractor_dir(dataset) / WEIGHTS, device)
+        directory = store.extractor_dir(dataset)
+        or_anew(lambda: checked(directory), lambda: train_extractor(store, dataset))
+        extractors["classifier"] = Classifier.load(directory / WEIGHTS, device)
     for weights in store.experiment.weights(dataset):
         from deepgen_bench.metrics.inception import load_inception
 
-        levels = Prepared(store.data_dir(dataset)).spec.levels
+        levels = open_data(store, dataset).spec.levels
         extractors["inception"] = load_inception(weights, device, levels or 256)
     return extractors

@@ -7,30 +7,39 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepgen_bench.damage import or_anew
 from deepgen_bench.datasets.base import SyntheticDataset
-from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import read_arrays, read_record, write_arrays, write_json
+from deepgen_bench.files import (
+    check_sha256,
+    read_arrays,
+    read_sealed,
+    remove_parts,
+    sha256_of,
+    write_arrays,
+    write_sealed,
+)
 from deepgen_bench.identity import code_identity
+from deepgen_bench.measured import write_measured
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.measurement import Measurement, variant_text
 from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.results import write_rows
 from deepgen_bench.runs import Run
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.stages.extractor import load_extractors
+from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
+from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import PROTOCOL_VERSION, Store, short_hash
 
 Row = dict[str, Any]
+Vectors = dict[str, np.ndarray]
 
 
 class Block:
@@ -39,9 +48,18 @@ class Block:
     def __init__(self, store: Store, dataset: str, model: str, block: int):
         self.store, self.dataset, self.model, self.block = store, dataset, model, block
         self.family = store.experiment.model_spec(model).family
-        self.prepared = Prepared(store.data_dir(dataset))
+        self.prepared = open_data(store, dataset)
         self.made = store.experiment.dataset(dataset)
-        self.runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in store.blocks()[block]}
+        self.runs = or_anew(self.whole_runs, lambda: train_block(store, dataset, model, block))
+
+    def whole_runs(self) -> dict[int, Run]:
+        """The block's replicates by seed. Errors: `Damaged` if one is not finished, or not as it was written."""
+        seeds = self.store.blocks()[self.block]
+        runs = {seed: Run(self.store.run_dir(self.dataset, self.model, seed)) for seed in seeds}
+        for run in runs.values():
+            run.check_states()
+            run.check_samples(self.store.experiment.samples)
+        return runs
 
     def rows(self, run: Run, checkpoint: str, measurements: list[Measurement]) -> list[Row]:
         """Measurements as rows of the tidy table."""
@@ -57,23 +75,38 @@ class Block:
         }
         return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
 
-    def cache(self, run: Run, name: str, identity: Any) -> tuple[Path, Any]:
-        """The file that keeps what a stage measured of a replicate, and what its rows depend on."""
+    def cached(
+        self, run: Run, name: str, identity: Any, measure: Callable[[], tuple[list[Row], Vectors]]
+    ) -> tuple[list[Row], Vectors]:
+        """The rows and per-example values measured earlier under this identity, or measured now."""
         identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
-        return run.directory / "measurements" / f"{name}-{short_hash(identity)}.json", identity
+        path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
+        arrays = path.with_suffix(".npz")
 
-    def cached(self, run: Run, name: str, identity: Any, measure: Callable[[], list[Row]]) -> list[Row]:
-        """The rows measured earlier under this identity, or measured now. Labels of the experiment are not kept."""
-        path, identity = self.cache(run, name, identity)
+        def make() -> None:
+            rows, vectors = measure()
+            if vectors:
+                write_arrays(arrays, vectors)
+            write_sealed(
+                path, identity | {"rows": list(map(plain, rows)), "vectors": sha256_of(arrays) if vectors else ""}
+            )
+            for written in (path, arrays):
+                remove_parts(path.parent, written.name)
+
+        def read() -> tuple[list[Row], Vectors]:
+            kept = read_sealed(path)
+            if kept["vectors"]:
+                check_sha256(arrays, kept["vectors"])
+            # labels of the experiment are its own
+            rows = [row | {"experiment": self.store.experiment.name} for row in kept["rows"]]
+            return rows, read_arrays(arrays) if kept["vectors"] else {}
+
         if not path.is_file():
-            write_json(path, identity | {"rows": [_plain(row) for row in measure()]})
-        rows = read_record(path, {"rows": list})["rows"]
-        if not all(isinstance(row, dict) for row in rows):
-            raise UserError(f"{path}: its rows are no mappings; delete it to measure the replicate anew")
-        return [row | {"experiment": self.store.experiment.name} for row in rows]
+            make()
+        return or_anew(read, make)
 
 
-def _plain(row: Row) -> Row:
+def plain(row: Row) -> Row:
     """A row that JSON can hold: infinite numbers as text, which the tidy table reads as numbers."""
     return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in row.items()}
 
@@ -102,20 +135,20 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
             identity += [todo.prepared.digest, store.experiment.samples]
             for done, run in enumerate(todo.runs.values(), 1):
 
-                def measure(run: Run = run, family: Any = family) -> list[Row]:
-                    found = []
+                def measure(run: Run = run, family: Any = family) -> tuple[list[Row], Vectors]:
+                    found: list[Row] = []
                     for checkpoint, output, real, generated in pairs(todo, run, test):
                         measured = family.measure(real, generated, context)
                         if output:
                             measured = [replace(m, variant=m.variant | {"output": output}) for m in measured]
                         found += todo.rows(run, checkpoint, measured)
-                    return found
+                    return found, {}
 
                 if run.info["status"] == "ok":
-                    rows += todo.cached(run, name, identity, measure)
+                    rows += todo.cached(run, name, identity, measure)[0]
                 progress(done, len(todo.runs), name)
     rows += diverged_rows(todo, Measurement("frechet_distance", None, direction="min"))
-    write_rows(store.measurements(dataset, model, block, "sample"), rows)
+    write_measured(store.measurements(dataset, model, block, "sample"), rows)
 
 
 def digests(extractors: dict[str, Extractor]) -> dict[str, list[str]]:
@@ -132,9 +165,6 @@ def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, n
         generated, real = oracle_pair(exact, todo.prepared.split("validation"), test, n, rng)
         yield "final", "", real, generated
         return
-    if run.info["n_samples"] < todo.store.experiment.samples:
-        found = f"{run.info['n_samples']} samples, the experiment wants {todo.store.experiment.samples}"
-        raise UserError(f"{run.directory}: {found}; its train stage has not finished")
     settings = todo.store.experiment.model_settings(todo.model, todo.dataset)
     for checkpoint in run.checkpoints:
         for output in settings.outputs(todo.prepared.spec.support):
@@ -167,29 +197,29 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
     identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
-    vectors: dict[str, np.ndarray] = {}
+    vectors: Vectors = {}
     with Progress(f"{dataset}/{model} likelihood") as progress:
         for done, run in enumerate(todo.runs.values(), 1):
-            values = todo.cache(run, "likelihood", identity)[0].with_suffix(".npz")
 
-            def measure(run: Run = run, values: Path = values) -> list[Row]:
+            def measure(run: Run = run) -> tuple[list[Row], Vectors]:
                 found: list[Row] = []
-                kept: dict[str, np.ndarray] = {}
+                kept: Vectors = {}
                 for checkpoint in run.checkpoints:
                     # loading a network that has no density would import torch for nothing
                     generative = run.model(checkpoint, device) if todo.family in ("tractable", "latent") else None
                     measured = model_likelihood.measure(generative, todo.family, held_out, settings.k, density)
                     kept |= {f"{name}_{checkpoint}": vector for name, vector in measured.vectors.items()}
                     found += todo.rows(run, checkpoint, measured.measurements)
-                write_arrays(values, kept)
-                return found
+                return found, kept
 
             if run.info["status"] == "ok":
-                rows += todo.cached(run, "likelihood", identity, measure)
+                measured, values = todo.cached(run, "likelihood", identity, measure)
+                rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
-                vectors |= {f"{run_id}/{name}": vector for name, vector in read_arrays(values).items()}
+                vectors |= {f"{run_id}/{name}": vector for name, vector in values.items()}
             progress(done, len(todo.runs), "")
     rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
-    path = store.measurements(dataset, model, block, "likelihood")
-    write_arrays(path.with_suffix(".npz"), vectors)
-    write_rows(path, rows)
+    write_measured(store.measurements(dataset, model, block, "likelihood"), rows, vectors)
+
+
+STAGES = {"sample": measure_samples, "likelihood": measure_likelihood}

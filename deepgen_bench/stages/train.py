@@ -1,19 +1,21 @@
 """Train and sample a block of replicates. Opens the training and validation splits, never the test split."""
 
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.damage import Damaged
 from deepgen_bench.device import open_device
-from deepgen_bench.files import remove_parts, write_json
+from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
+from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
 from deepgen_bench.training.checkpoint import Keeper
@@ -23,35 +25,28 @@ from deepgen_bench.training.fit import State
 def train_block(store: Store, dataset: str, model: str, block: int) -> None:
     """Train the replicates of the block that are not in the store yet, then write the block's manifest.
 
-    A replicate is in the store as soon as it is trained. One with fewer samples than the experiment wants (none yet, or
-    those of another experiment) is sampled, not trained again.
+    A replicate is in the store as soon as it is trained, and only one job at a time works on it. One with fewer samples
+    than the experiment wants (none yet, or those of another experiment) is sampled, not trained again.
     """
-    job = Job(store, dataset, model, block)
     seeds = store.blocks()[block]
-    reasons = {seed: current(store.run_dir(dataset, model, seed), job.expected) for seed in seeds}
-    for seed, why in reasons.items():
-        if why:
-            print(f"{dataset}/{model} seed {seed}: {why}", file=sys.stderr)
-    job.train([seed for seed in seeds if reasons[seed]])
-    runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in seeds}
-    for run in runs.values():
-        if run.info["n_samples"] < store.experiment.samples:
+    with ExitStack() as locks:
+        # in the order of the seeds, so that no two jobs wait for each other
+        for seed in seeds:
+            locks.enter_context(store.locked(store.run_dir(dataset, model, seed)))
+        job = Job(store, dataset, model, block)
+        job.train(seeds)
+        runs = {seed: Run(store.run_dir(dataset, model, seed)) for seed in seeds}
+        for run in runs.values():
             job.sample(run)
-    manifest = [
-        {
-            "seed": seed,
-            "run": store.run_id(dataset, model, seed),
-            "status": run.info["status"],
-            "digest": run.info["digest"],
-        }
+        # of this job, killed earlier
+        job.checkpoint.unlink(missing_ok=True)
+        remove_parts(job.checkpoint.parent, job.checkpoint.name)
+    replicates = [
+        {"seed": seed, "run": store.run_id(dataset, model, seed)}
+        | {key: run.info[key] for key in ("status", "digest", "n_samples")}
         for seed, run in runs.items()
     ]
-    path = store.manifest(dataset, model, block)
-    write_json(path, manifest)
-    # of this job, killed earlier
-    job.checkpoint.unlink(missing_ok=True)
-    for written in (job.checkpoint, path):
-        remove_parts(written.parent, written.name)
+    store.write_manifest(store.manifest(dataset, model, block), {"replicates": replicates})
 
 
 class Job:
@@ -60,7 +55,7 @@ class Job:
     def __init__(self, store: Store, dataset: str, model: str, block: int):
         self.store, self.dataset, self.model = store, dataset, model
         experiment = self.experiment = store.experiment
-        self.prepared = Prepared(store.data_dir(dataset))
+        self.prepared = open_data(store, dataset)
         self.family = experiment.model_spec(model).family
         self.streams = Streams(experiment.base_seed, dataset, model)
         self.checkpoint = store.checkpoint(dataset, model, block)
@@ -88,10 +83,15 @@ class Job:
         return drawn
 
     def train(self, seeds: list[int]) -> None:
-        """Train these replicates and write their folders, without samples; go on with what a killed job has begun."""
-        if seeds:
+        """Train those of the replicates that are not in the store as they should be, and write their folders, without
+        samples; go on with what a killed job has begun."""
+        reasons = {seed: current(self.store.run_dir(self.dataset, self.model, seed), self.expected) for seed in seeds}
+        for seed, why in reasons.items():
+            if why:
+                print(f"{self.dataset}/{self.model} seed {seed}: {why}", file=sys.stderr)
+        if missing := [seed for seed in seeds if reasons[seed]]:
             data, model = TrainingData(self.prepared.split("train"), self.prepared.split("validation")), self.make()
-            for group in model.groups(seeds):
+            for group in model.groups(missing):
                 self.train_group(model, data, group)
 
     def train_group(self, model: GenerativeModel, data: TrainingData, seeds: list[int]) -> None:
@@ -123,8 +123,14 @@ class Job:
         self.checkpoint.unlink(missing_ok=True)
 
     def sample(self, run: Run) -> None:
-        """Give a trained replicate as many samples as this experiment wants."""
+        """Have as many samples of a trained replicate as this experiment wants."""
         remove_parts(run.directory)
+        try:
+            run.check_samples(self.experiment.samples)
+            return
+        except Damaged as found:
+            if run.info["n_samples"]:
+                print(f"{found}; it is sampled anew", file=sys.stderr)
         states = {checkpoint: run.state(checkpoint) for checkpoint in run.checkpoints}
         if run.info["n_samples"]:
             # killed while these are written, it is one without samples, and not one whose digests are wrong

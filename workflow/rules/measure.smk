@@ -3,13 +3,13 @@
 
 rule extractor:
     input:
-        data_file,
+        rules.prepare.output,
     output:
-        "results/extractors/{dataset}/{hash}/classifier.json",
+        f"{HOME}/extractors/{{dataset}}.json",
     log:
-        f"{HOME}/logs/extractor/{{dataset}}_{{hash}}.log",
+        f"{HOME}/logs/extractor/{{dataset}}.log",
     benchmark:
-        f"{HOME}/benchmarks/extractor/{{dataset}}_{{hash}}.tsv"
+        f"{HOME}/benchmarks/extractor/{{dataset}}.tsv"
     conda:
         "../envs/bench.yaml"
     threads: 1
@@ -28,6 +28,7 @@ rule measure:
         extractors=extractor_files,
     output:
         f"{HOME}/measurements/{{dataset}}/{{model}}/sample_{{block}}.csv",
+        f"{HOME}/measurements/{{dataset}}/{{model}}/sample_{{block}}.json",
     log:
         f"{HOME}/logs/measure/{{dataset}}/{{model}}_{{block}}.log",
     benchmark:
@@ -51,6 +52,7 @@ rule likelihood:
     output:
         f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.csv",
         f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.npz",
+        f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.json",
     log:
         f"{HOME}/logs/likelihood/{{dataset}}/{{model}}_{{block}}.log",
     benchmark:

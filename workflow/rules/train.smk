@@ -3,11 +3,11 @@
 
 rule prepare:
     output:
-        "results/data/{dataset}/{hash}/dataset.json",
+        f"{HOME}/data/{{dataset}}.json",
     log:
-        f"{HOME}/logs/prepare/{{dataset}}_{{hash}}.log",
+        f"{HOME}/logs/prepare/{{dataset}}.log",
     benchmark:
-        f"{HOME}/benchmarks/prepare/{{dataset}}_{{hash}}.tsv"
+        f"{HOME}/benchmarks/prepare/{{dataset}}.tsv"
     conda:
         "../envs/bench.yaml"
     threads: 1
@@ -20,7 +20,7 @@ rule prepare:
 
 rule train:
     input:
-        data_file,
+        rules.prepare.output,
     output:
         f"{HOME}/train/{{dataset}}/{{model}}/block_{{block}}.json",
     log:
