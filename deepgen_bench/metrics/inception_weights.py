@@ -33,7 +33,10 @@ def read_weights(weights: Path | None = None, expected_sha256: str = WEIGHTS_SHA
     """
     file = published(weights, expected_sha256)
     if weights is None:
-        fetch("inception", [file])
+        try:
+            fetch("inception", [file])
+        except UserError as error:
+            raise UserError(f"{error}, or name it in inception_weights (score: in --weights)") from None
     elif not file.present:
         raise UserError(f"{weights}: no such file; the Inception weights are at {WEIGHTS_URL}")
     try:
