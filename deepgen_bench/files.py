@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, BinaryIO
 
 import numpy as np
@@ -98,7 +99,8 @@ def unreadable(path: Path, error: OSError) -> UserError:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    write_atomic(path, lambda file: np.save(file, array, allow_pickle=False))
+    # numpy writes to a true file in a way that does not tell why it fails
+    write_atomic(path, lambda file: np.save(SimpleNamespace(write=file.write), array, allow_pickle=False))
 
 
 def read_array(path: Path) -> np.ndarray:

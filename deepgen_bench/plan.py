@@ -6,6 +6,7 @@ JSON of what decides its numbers as a parameter: settings and a digest of the pa
 reruns, and Snakemake shows the difference; nothing else does.
 """
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from deepgen_bench.identity import code_identity
 from deepgen_bench.locks import holder, take
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.store import PROTOCOL_VERSION, Store
+
+# bytes: less than any job writes
+LITTLE_SPACE = 1_000_000
 
 
 class Plan:
@@ -42,9 +46,11 @@ class Plan:
         write_text(self.experiment_file, self.experiment.model_dump_json(indent=1) + "\n")
 
     def failures(self) -> list[str]:
-        """One line for each job that has failed since the beginning, last first."""
-        found = failed_logs(self.store.home / "logs", self.began)
-        return [f"error: {why} ({log})" for log, why in found][::-1]
+        """One line for each job that has failed since the beginning, and for a full disk, which jobs cannot log."""
+        found = [f"error: {why} ({log})\n" for log, why in failed_logs(self.store.home / "logs", self.began)]
+        free = shutil.disk_usage(self.store.home).free
+        full = f"error: {self.store.home}: no space left on device ({free / 1e6:.1f} MB free)\n"
+        return [*found, *([full] if free < LITTLE_SPACE else [])]
 
     def prepare(self, dataset: str) -> str:
         made = self.experiment.dataset(dataset)

@@ -24,7 +24,12 @@ SMALL_SETTINGS = {
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=2, help="how often real training jobs are killed")
+    parser.addoption("--kills", type=int, default=8, help="how often real jobs are killed, in all")
+
+
+@pytest.fixture
+def kills(request):
+    return request.config.getoption("--kills")
 
 
 @pytest.fixture(scope="session")

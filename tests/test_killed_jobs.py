@@ -1,5 +1,9 @@
-"""Jobs that are killed while they train, sample or write: what they leave is no result, and the next one repairs it."""
+"""Real jobs and pipelines that are killed at random moments: run again, they end with the bits of undisturbed ones.
 
+`pytest tests/test_killed_jobs.py --kills 100 -s` for many kills, and what came of each.
+"""
+
+import json
 import os
 import random
 import shutil
@@ -7,176 +11,20 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import count
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from killing import digests, experiment, leftovers
 
-from deepgen_bench import files, runs
-from deepgen_bench.config import load_experiment
-from deepgen_bench.plan import Plan
+from deepgen_bench.files import sha256_of
 from deepgen_bench.runs import Run
-from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import Store
-from deepgen_bench.training.checkpoint import Keeper
 
-SMALL = {"hidden": [16], "batch_size": 16, "latent_dim": 2}
-
-
-class Killed(BaseException):
-    """The end of a process that nothing may catch."""
-
-
-def experiment(dataset, model, settings, steps, **other):
-    return load_experiment(
-        {
-            "name": "small",
-            "device": "cpu",
-            "seeds": [0, 1],
-            "samples": 40,
-            "checkpoint_seconds": 0,
-            "datasets": {dataset: {"budget": steps * SMALL["batch_size"]}},
-            "models": {model: {"settings": SMALL | settings}},
-            "metrics": {"transport": {"n": 40}},
-        }
-        | other
-    )
-
-
-def digests(store, dataset, model):
-    """The digest of states, samples and status of each seed, all of which are what it says they are."""
-    found = []
-    for seed in store.experiment.seeds:
-        run = Run(store.run_dir(dataset, model, seed))
-        assert all(run.state(checkpoint) for checkpoint in run.checkpoints)
-        for name, digest in run.info["samples"].items():
-            assert files.sha256_of(run.directory / name) == digest
-        found.append(run.info["digest"])
-    return found
-
-
-def leftovers(root):
-    return [*root.rglob("*.checkpoint"), *root.rglob("*.part")]
-
-
-# at every write of a job, in this process
-
-
-def leave_a_part(part, path):
-    shutil.copy(part, f"{part}.1.part")
-
-
-def delete_half(folder, **_):
-    for file in sorted(Path(folder).glob("*.*"))[::2]:
-        file.unlink()
-
-
-def kill(monkeypatch, moment):
-    """Raise `Killed` at one of the moments before (something is begun) and after a file or folder is replaced."""
-    moments = count()
-
-    def around(operation, begun):
-        def run(*arguments, **options):
-            if next(moments) == moment:
-                begun(*arguments, **options)
-                raise Killed
-            operation(*arguments, **options)
-            if next(moments) == moment:
-                raise Killed
-
-        return run
-
-    monkeypatch.setattr(files.os, "replace", around(os.replace, leave_a_part))
-    monkeypatch.setattr(runs.shutil, "rmtree", around(shutil.rmtree, delete_half))
-
-
-NETWORKS = {"gan": {"network": "conv", "channels": 4}, "vae": {}}
-
-
-@pytest.fixture(scope="module")
-def finished(request, tmp_path_factory):
-    """A small experiment with this model, a folder with its data and one that is finished."""
-    made = experiment("digits", request.param, NETWORKS[request.param], steps=2)
-    data, whole = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("whole")
-    prepare_dataset(Store(made, data), "digits")
-    shutil.copytree(data, whole, dirs_exist_ok=True)
-    train_block(Store(made, whole), "digits", request.param, 0)
-    return made, data, whole
-
-
-@pytest.mark.parametrize(
-    ("finished", "before"),
-    [("gan", "nothing"), ("vae", "other code"), ("vae", "fewer samples")],
-    indirect=["finished"],
-)
-def test_a_job_killed_at_any_write_leaves_no_result_and_is_repaired(finished, tmp_path, monkeypatch, before):
-    made, data, whole = finished
-    (model,) = made.models
-    expected = digests(Store(made, whole), "digits", model)
-    if before == "fewer samples":
-        made = made.model_copy(update={"samples": 60})
-        store = Store(made, shutil.copytree(whole, tmp_path / "more"))
-        train_block(store, "digits", model, 0)
-        expected = digests(store, "digits", model)
-    for moment in count():
-        store = Store(made, shutil.copytree(data if before == "nothing" else whole, tmp_path / f"at_{moment}"))
-        with monkeypatch.context() as patch:
-            if before == "other code":
-                patch.setattr(Store, "model_code", lambda *_: "other")
-            with patch.context() as killer:
-                kill(killer, moment)
-                try:
-                    train_block(store, "digits", model, 0)
-                except Killed:
-                    pass
-                else:
-                    break
-            # a later stage takes nothing half-written for a result: it has it made first
-            if moment % 2:
-                measure_samples(store, "digits", model, 0)
-                assert digests(store, "digits", model) == expected
-            train_block(store, "digits", model, 0)
-            assert digests(store, "digits", model) == expected
-            measure_samples(store, "digits", model, 0)
-            assert not leftovers(store.root)
-        shutil.rmtree(store.root)
-    assert moment > 10
-
-
-@pytest.mark.parametrize("finished", ["gan"], indirect=True)
-def test_trained_groups_are_not_trained_again(finished, tmp_path, monkeypatch, capsys):
-    made, data, _ = finished
-    (model,) = made.models
-    store = Store(made, shutil.copytree(data, tmp_path / "results"))
-    keeps = []
-    save = Keeper.save
-
-    def kill_in_the_second_group(self, *state):
-        save(self, *state)
-        keeps.append(state[:2])
-        if state[:2] == ([1], 1):
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "save", kill_in_the_second_group)
-        with pytest.raises(Killed):
-            train_block(store, "digits", model, 0)
-        assert keeps == [([0], 1), ([0], 2), ([1], 1)]
-        train_block(store, "digits", model, 0)
-        assert keeps[3:] == [([1], 2)]
-    resumed = [Run(store.run_dir("digits", model, seed)).info["resumed_at"] for seed in (0, 1)]
-    assert resumed == [[], [1]] and "seed_0.checkpoint: training goes on after step 1" in capsys.readouterr().err
-
-
-def test_the_interval_changes_no_identity():
-    plans = [Plan(experiment("digits", "vae", {}, 3, checkpoint_seconds=seconds)) for seconds in (1, 60)]
-    assert len({plan.train("digits", "vae", 0) for plan in plans}) == 1
-    assert len({plan.store.checkpoint("digits", "vae", 0) for plan in plans}) == 1
-
-
-# real processes
+ROOT = Path(__file__).parents[1]
 
 
 def heed_ctrl_c():
@@ -184,33 +32,67 @@ def heed_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-class Real:
-    """Real `train` jobs of one block in a folder of their own."""
+def content(root):
+    """Digests of all results in a folder by path, without what differs from run to run: times, locks, logs."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if not path.is_file() or path.name.startswith(".") or "/logs/" in name or "/benchmarks/" in name:
+            continue
+        if path.name == "run.json":
+            found[name] = Run(path.parent).info["digest"]
+        elif path.suffix == ".json" and "/measurements/" in name:
+            # the store's rows, and the seals of the experiment's files, which hold times as well
+            found[name] = [row | {"seconds": 0} for row in json.loads(path.read_text()).get("rows", [])]
+        elif path.name == "metrics.csv" or path.suffix == ".csv" and "/measurements/" in name:
+            found[name] = pd.read_csv(path, dtype=str).drop(columns="seconds").to_csv()
+        else:
+            found[name] = sha256_of(path)
+    return found
 
-    def __init__(self, folder, dataset, model, settings, steps):
-        made = experiment(dataset, model, settings, steps, samples=5000, checkpoint_seconds=0.05)
-        self.store, self.dataset, self.model = Store(made, folder / "results"), dataset, model
-        folder.mkdir(exist_ok=True)
-        self.file = folder / "small.json"
+
+@dataclass
+class Job:
+    """A small experiment in a folder of its own, and one command on it."""
+
+    folder: Path
+    dataset: str
+    model: str
+    settings: dict
+    steps: int
+    other: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        made = experiment(self.dataset, self.model, self.settings, self.steps, checkpoint_seconds=0.05, **self.other)
+        self.store = Store(made, self.folder / "results")
+        self.folder.mkdir(exist_ok=True)
+        self.file = self.folder / "small.json"
         self.file.write_text(made.model_dump_json())
-        prepare_dataset(self.store, dataset)
 
-    def start(self):
-        command = [sys.executable, "-m", "deepgen_bench", "train", self.file, "--results", self.store.root]
-        command += ["--dataset", self.dataset, "--model", self.model, "--block", "0"]
+    def start(self, stage="train"):
+        command = [sys.executable, "-m", "deepgen_bench", stage, self.file, "--results", self.store.root]
+        if stage != "aggregate":
+            command += ["--dataset", self.dataset, "--model", self.model, "--block", "0"]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
 
+    def finish(self, stage):
+        """Let the command come to its end; the seconds that it took."""
+        began = time.monotonic()
+        process = self.start(stage)
+        said = process.communicate()[1]
+        assert process.returncode == 0, said
+        return time.monotonic() - began
+
     def wait_for_state(self, process):
-        """Wait until the process has kept a state of its own."""
+        """Wait until the process has kept a training state of its own."""
         path, began = self.store.checkpoint(self.dataset, self.model, 0), time.time()
         while process.poll() is None and not (path.is_file() and path.stat().st_mtime > began):
             time.sleep(0.002)
 
-    def digests(self):
-        return digests(self.store, self.dataset, self.model)
 
+# training and sampling
 
-CASES = [
+TRAININGS = [
     ("gaussian_ring", "vae", {}, 1000),
     ("digits", "wgan_gp", {"network": "conv", "channels": 4}, 50),
     ("gaussian_ring", "wgan", {}, 400),
@@ -218,23 +100,18 @@ CASES = [
 ]
 
 
-def test_real_jobs_that_are_killed_end_with_the_same_bits(tmp_path, request):
-    """`pytest tests/test_killed_jobs.py --kills 40 -s -k real` for many kills, and what came of each."""
-    kills, rng = request.config.getoption("--kills"), random.Random(0)
-    for number, case in enumerate(CASES[:kills]):
-        kill_again_and_again(Real(tmp_path / str(number), *case), len(range(number, kills, len(CASES))), rng)
-
-
-def kill_again_and_again(job, kills, rng):
-    """Kill the job so often, each time at a random moment; it must end with the bits of one that was left alone."""
+@pytest.mark.parametrize("number", range(len(TRAININGS)))
+def test_killed_trainings_end_with_the_same_bits(tmp_path, number, kills):
+    job, rng = Job(tmp_path / "job", *TRAININGS[number], {"samples": 5000}), random.Random(number)
+    prepare_dataset(job.store, job.dataset)
     began = time.monotonic()
     train_block(job.store, job.dataset, job.model, 0)
-    seconds, expected = time.monotonic() - began, job.digests()
+    seconds, expected = time.monotonic() - began, digests(job.store, job.dataset, job.model)
     shutil.rmtree(job.store.root / "runs")
     killed = []
     while True:
         process = job.start()
-        if len(killed) < kills:
+        if len(killed) < max(1, kills // 8):
             if rng.random() < 0.9:
                 job.wait_for_state(process)
             time.sleep(rng.uniform(0, seconds))
@@ -245,17 +122,17 @@ def kill_again_and_again(job, kills, rng):
             assert process.returncode == (143 if "stopped by SIGTERM" in said else -number), said
             killed.append(f"{signal.Signals(number).name} {process.returncode}")
             continue
-        assert job.digests() == expected and not leftovers(job.store.root)
+        assert digests(job.store, job.dataset, job.model) == expected and not leftovers(job.store.root)
         resumed = Run(job.store.run_dir(job.dataset, job.model, 1)).info["resumed_at"]
         print(f"\n{job.dataset}/{job.model}: the same bits after {len(killed)} kills {killed}, resumed at {resumed}")
-        if len(killed) == kills:
+        if len(killed) >= max(1, kills // 8):
             return
         # it was finished before it was to be killed
         shutil.rmtree(job.store.root / "runs")
 
 
 def test_a_scheduler_s_signal_and_ctrl_c_end_a_real_job_with_one_line(tmp_path):
-    job = Real(tmp_path, "gaussian_ring", "vae", {}, 10**6)
+    job = Job(tmp_path, "gaussian_ring", "vae", {}, 10**6)
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = job.start()
         job.wait_for_state(process)
@@ -263,3 +140,124 @@ def test_a_scheduler_s_signal_and_ctrl_c_end_a_real_job_with_one_line(tmp_path):
         *_, last = process.communicate(timeout=60)[1].splitlines()
         assert process.returncode == status
         assert f"seed_0.checkpoint: stopped by {signal.Signals(number).name} after step" in last
+
+
+# measuring and aggregating
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A job that went through all stages undisturbed, and its folder as it was before each."""
+    folder = tmp_path_factory.mktemp("measured")
+    metrics = {"metrics": {"fidelity": {}, "transport": {"n": 40}}, "likelihood": {"k": [1, 100], "n": 30}}
+    job = Job(folder / "job", "digits", "vae", {"decoder": "bernoulli"}, 20, metrics)
+    before, seconds = {}, {}
+    for stage in ("train", "measure", "likelihood", "aggregate"):
+        before[stage] = shutil.copytree(job.store.root, folder / stage) if job.store.root.exists() else None
+        seconds[stage] = job.finish(stage)
+    return job, before, seconds
+
+
+@pytest.mark.parametrize("stage", ["measure", "likelihood", "aggregate"])
+def test_killed_measurements_end_with_the_same_bits(measured, stage, kills):
+    whole, before, seconds = measured
+    job, rng, killed = Job(whole.folder.parent / f"killed_{stage}", *vars_of(whole)), random.Random(stage), []
+    shutil.copytree(before[stage], job.store.root)
+    while len(killed) < max(1, kills // 8):
+        process = job.start(stage)
+        time.sleep(rng.uniform(0.2, seconds[stage]))
+        number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        process.send_signal(number)
+        process.communicate()
+        killed.append(f"{signal.Signals(number).name} {process.returncode}")
+        if process.returncode == 0:
+            shutil.rmtree(job.store.root)
+            shutil.copytree(before[stage], job.store.root)
+    print(f"\n{stage}: {killed}")
+    for rest in ("measure", "likelihood", "aggregate"):
+        job.finish(rest)
+    assert content(job.store.root) == content(whole.store.root)
+    assert not leftovers(job.store.root)
+
+
+def vars_of(job):
+    return job.dataset, job.model, job.settings, job.steps, job.other
+
+
+# whole pipelines
+
+
+class Pipeline:
+    """A small experiment run by Snakemake in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder, self.results = folder, folder / "results"
+        folder.mkdir()
+        for name in ("Snakefile", "workflow", "profiles"):
+            (folder / name).symlink_to(ROOT / name)
+        other = {"likelihood": {"k": [1, 10], "n": 20}, "checkpoint_seconds": 0.05}
+        made = experiment("gaussian_ring", "vae", {"latent_dim": 2}, 600, **other)
+        data = made.model_dump(mode="json") | {
+            "models": {"oracle": {}, "vae": {"settings": {"hidden": [16]}}, "gan": {}}
+        }
+        (folder / "small.json").write_text(json.dumps(data))
+
+    def start(self, *arguments):
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "small.json", *arguments]
+        environment = os.environ | {"XDG_CACHE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
+        # into a file: the jobs of a killed driver live on, and would keep a pipe open
+        with open(self.folder / "said", "w") as said:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=said,
+                stderr=said,
+                preexec_fn=heed_ctrl_c,
+                start_new_session=True,
+            )
+
+    def finish(self, *arguments):
+        status = self.start(*arguments).wait()
+        said = (self.folder / "said").read_text()
+        assert status == 0, said
+        return said
+
+    def complete(self):
+        """What is finished, and when it was: replicates with samples, and what was measured of them."""
+        runs = [path for path in self.results.glob("runs/*/*/*/*/run.json") if Run(path.parent).info["n_samples"]]
+        return {
+            path: path.stat().st_mtime_ns for path in [*runs, *self.results.glob("runs/*/*/*/*/measurements/*.json")]
+        }
+
+
+# the driver alone, whose jobs live on; all processes, as when a machine goes down; or the driver asked to stop
+KILLS = [
+    ("the driver", lambda process: os.kill(process.pid, signal.SIGKILL)),
+    ("everything", lambda process: os.killpg(process.pid, signal.SIGKILL)),
+    ("SIGTERM to all", lambda process: os.killpg(process.pid, signal.SIGTERM)),
+    ("Ctrl-C", lambda process: os.killpg(process.pid, signal.SIGINT)),
+]
+
+
+def test_killed_pipelines_are_finished_by_the_next_run(tmp_path, kills):
+    whole = Pipeline(tmp_path / "whole")
+    began = time.monotonic()
+    whole.finish()
+    seconds, expected = time.monotonic() - began, content(whole.results)
+    rng = random.Random(0)
+    for number in range(max(1, kills // 16)):
+        pipeline = Pipeline(tmp_path / f"killed_{number}")
+        for name, kill in KILLS if number % 2 else [KILLS[number // 2 % len(KILLS)]]:
+            process = pipeline.start("--rerun-incomplete")
+            time.sleep(rng.uniform(2, seconds / (2 if number % 2 else 1)))
+            kill(process)
+            process.wait()
+            before = pipeline.complete()
+            print(f"\n{name}: status {process.returncode}, {len(before)} complete")
+        said = pipeline.finish("--rerun-incomplete")
+        after = pipeline.complete()
+        assert {path: after[path] for path in before} == before, said
+        assert content(pipeline.results) == expected
+        assert not leftovers(pipeline.results)
+        assert "Nothing to be done" in pipeline.finish()

@@ -31,13 +31,12 @@ onstart:
         PLAN.begin()
     except UserError as error:
         sys.exit(f"error: {error}")
+    # below all that Snakemake says
+    atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
 
 
 onerror:
     shell("deepgen-bench aggregate {EXPERIMENT} --partial || true")
-    # below what Snakemake says last
-    for line in PLAN.failures():
-        atexit.register(print, line, file=sys.stderr)
 
 
 wildcard_constraints:
