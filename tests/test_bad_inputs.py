@@ -635,6 +635,15 @@ SCORES: dict[str, tuple[Callable[[Path], list[Any]], list[str]]] = {
     ),
     "nowhere": (both(lambda p: None), ["y.npy: no such file or folder"]),
     "empty folder": (both(lambda p: p.mkdir(), "y"), ["y: no image files in this folder"]),
+    "no extractor": (
+        lambda p: [*both(vectors(Z))(p)[:2], "--extractor", "vgg"],
+        ["--extractor: 'vgg'; valid: inception, classifier, data"],
+    ),
+    "classifier without weights": (
+        lambda p: [*both(vectors(Z))(p)[:2], "--extractor", "classifier"],
+        ["weights: the classifier needs the file"],
+    ),
+    "n of one": (lambda p: [*both(vectors(Z))(p), "--n", 1], ["n: 1, at least 2 are needed"]),
     "classifier of text": (weights(lambda p: p.write_text("hello"), "classifier"), ["weights: not a saved classifier"]),
     "classifier of nothing": (weights(lambda p: p.touch(), "classifier"), ["weights: not a saved classifier"]),
     "classifier folder": (weights(lambda p: p.mkdir(), "classifier"), ["weights: "]),
