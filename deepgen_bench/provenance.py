@@ -1,15 +1,20 @@
 """What a result says about how it came about: versions, platform, commit, time and memory."""
 
+import os
 import platform
 import resource
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import THREADS
 
+NONDETERMINISTIC = "does not have a deterministic implementation"
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
 
 
@@ -38,6 +43,37 @@ def platform_key(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
     }
+
+
+def determinism() -> dict[str, Any]:
+    """The flags that decide how sums are rounded, as they are in this process; torch's only where it is used."""
+    flags: dict[str, Any] = {name: os.environ.get(name) for name in ("MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")}
+    if torch := sys.modules.get("torch"):
+        flags |= {
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+            "threads": torch.get_num_threads(),
+        }
+    return flags
+
+
+@contextmanager
+def nondeterministic_operations() -> Iterator[list[str]]:
+    """The names of torch's operations that ran inside the block and have no deterministic form on their device."""
+    found: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=f".*{NONDETERMINISTIC}")
+        show = warnings.showwarning
+
+        def note(message: Warning | str, *rest: Any, **others: Any) -> None:
+            if NONDETERMINISTIC in str(message):
+                found[:] = sorted({*found, str(message).split()[0]})
+            else:
+                show(message, *rest, **others)
+
+        warnings.showwarning = note
+        yield found
 
 
 def git_state() -> dict[str, Any]:

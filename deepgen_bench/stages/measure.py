@@ -26,6 +26,7 @@ from deepgen_bench.files import (
 )
 from deepgen_bench.identity import code_identity
 from deepgen_bench.measured import write_measured
+from deepgen_bench.memory import or_lower
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.measurement import Measurement, variant_text
@@ -76,15 +77,19 @@ class Block:
         return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
 
     def cached(
-        self, run: Run, name: str, identity: Any, measure: Callable[[], tuple[list[Row], Vectors]]
+        self, run: Run, name: str, identity: Any, costly: str, measure: Callable[[], tuple[list[Row], Vectors]]
     ) -> tuple[list[Row], Vectors]:
-        """The rows and per-example values measured earlier under this identity, or measured now."""
+        """The rows and per-example values measured earlier under this identity, or measured now.
+
+        `costly` names the settings that decide how much memory it takes.
+        """
         identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
         path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
         arrays = path.with_suffix(".npz")
 
         def make() -> None:
-            rows, vectors = measure()
+            with or_lower(costly, f"{self.dataset}/{self.model} {name}"):
+                rows, vectors = measure()
             if vectors:
                 write_arrays(arrays, vectors)
             write_sealed(
@@ -145,7 +150,8 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
                     return found, {}
 
                 if run.info["status"] == "ok":
-                    rows += todo.cached(run, name, identity, measure)[0]
+                    costly = f"metrics.{name}.n" if "n" in type(settings).model_fields else "samples"
+                    rows += todo.cached(run, name, identity, costly, measure)[0]
                 progress(done, len(todo.runs), name)
     rows += diverged_rows(todo, Measurement("frechet_distance", None, direction="min"))
     write_measured(store.measurements(dataset, model, block, "sample"), rows)
@@ -213,7 +219,8 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 return found, kept
 
             if run.info["status"] == "ok":
-                measured, values = todo.cached(run, "likelihood", identity, measure)
+                costly = "likelihood.k or likelihood.n"
+                measured, values = todo.cached(run, "likelihood", identity, costly, measure)
                 rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
                 vectors |= {f"{run_id}/{name}": vector for name, vector in values.items()}
