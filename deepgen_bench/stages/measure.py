@@ -6,6 +6,7 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,9 @@ class Block:
                 rows, vectors = measure()
             if vectors:
                 write_arrays(arrays, vectors)
-            write_sealed(path, identity | {"rows": rows, "vectors": sha256_of(arrays) if vectors else ""})
+            write_sealed(
+                path, identity | {"rows": list(map(plain, rows)), "vectors": sha256_of(arrays) if vectors else ""}
+            )
             for written in (path, arrays):
                 remove_parts(path.parent, written.name)
 
@@ -106,6 +109,11 @@ class Block:
         if not path.is_file():
             make()
         return or_anew(read, make)
+
+
+def plain(row: Row) -> Row:
+    """A row that JSON can hold: infinite numbers as text, which the tidy table reads as numbers."""
+    return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in row.items()}
 
 
 def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:

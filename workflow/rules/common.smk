@@ -5,13 +5,18 @@ import sys
 from pathlib import Path
 
 from deepgen_bench.config import load_experiment
+from deepgen_bench.config_file import read_config
 from deepgen_bench.device import resolve
 from deepgen_bench.errors import UserError
 from deepgen_bench.plan import Plan
 
 try:
+    for path in workflow.configfiles:
+        read_config(Path(path))  # Snakemake would take the last of two equal keys
     PLAN = Plan(load_experiment(config))
     PLAN.store.check_format()
+    PLAN.experiment.check_weights()
+    DATA = {dataset: PLAN.prepare(dataset) for dataset in PLAN.experiment.datasets}
     GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
 except UserError as error:
     sys.exit(f"error: {error}")
@@ -42,7 +47,7 @@ wildcard_constraints:
 
 
 def prepare_identity(wildcards):
-    return PLAN.prepare(wildcards.dataset)
+    return DATA[wildcards.dataset]
 
 
 def train_identity(wildcards):
