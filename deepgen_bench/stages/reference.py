@@ -1,7 +1,7 @@
 """A finished experiment in the form in which others check theirs against it: table, digests and, if wanted, samples."""
 
 import gzip
-import io
+import shutil
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +13,19 @@ import pandas as pd
 from deepgen_bench.config import Experiment, load_experiment
 from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import check_sha256, read_arrays, read_sealed, sha256_of, write_atomic, write_sealed
+from deepgen_bench.files import (
+    check_sha256,
+    read_array,
+    read_arrays,
+    read_sealed,
+    sha256_of,
+    write_arrays,
+    write_atomic,
+    write_sealed,
+)
 from deepgen_bench.results import read_rows
 from deepgen_bench.runs import Run, sample_file
+from deepgen_bench.stages.extractor import WEIGHTS
 from deepgen_bench.store import PROTOCOL_VERSION, Store
 
 INFO, TABLE = "reference.json", "metrics.csv.gz"
@@ -68,16 +78,13 @@ def write_samples(store: Store, output: Path) -> list[Path]:
         run = Run(store.run_dir(dataset, model, seed))
         names = [name for name in run.info["samples"] if name.startswith(sample_file("final", "").removesuffix(".npy"))]
         if names:
-            arrays = {name.removesuffix(".npy"): np.load(run.directory / name, allow_pickle=False) for name in names}
             kept.append(output / "samples" / f"{run_id}.npz")
-            data = io.BytesIO()
-            np.savez_compressed(data, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-            write_atomic(kept[-1], lambda file, data=data: file.write(data.getvalue()))
+            write_arrays(kept[-1], {name.removesuffix(".npy"): read_array(run.directory / name) for name in names})
     for dataset in store.experiment.datasets:
         if store.experiment.uses_extractor(dataset, "classifier"):
             kept.append(output / "extractors" / f"{dataset}.safetensors")
-            weights = (store.extractor_dir(dataset) / "classifier.safetensors").read_bytes()
-            write_atomic(kept[-1], lambda file, weights=weights: file.write(weights))
+            kept[-1].parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(store.extractor_dir(dataset) / WEIGHTS, kept[-1])
     return kept
 
 
