@@ -4,12 +4,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from deepgen_bench.device import set_threads
-from deepgen_bench.errors import UserError
+from deepgen_bench.errors import UserError, printable
 
 app = typer.Typer(
     help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through "
@@ -31,6 +31,7 @@ Folders = Annotated[
     typer.Argument(help="experiment folders or metrics.csv files; several are merged, as of several machines"),
 ]
 RESULTS = Path("results")
+UsageError: Any = typer.BadParameter.__base__  # typer names only this heir of it
 
 
 def open_store(experiment: Path, results: Path, dataset: str | None = None, model: str | None = None):  # type: ignore[no-untyped-def]
@@ -180,7 +181,17 @@ def check(experiment: ExperimentFile) -> None:
     from deepgen_bench.config import load_experiment
 
     e = load_experiment(experiment)
+    e.check_weights()
     print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
+
+
+@app.command(rich_help_panel=PEOPLE)
+def downloads(experiment: ExperimentFile) -> None:
+    """List the public files that an experiment needs, for machines without a network: state, place, digest, address."""
+    from deepgen_bench.config import load_experiment
+
+    for file in load_experiment(experiment).downloads():
+        print(file.state, file.path, file.digest, file.urls[0], sep="\t")
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -211,12 +222,44 @@ def score(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def verify(
+    results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
+    reference: Annotated[Path, typer.Argument(help="reference folder, or default or quick for that of the package")],
+) -> None:
+    """Check an experiment against a reference; status 1 if they differ.
+
+    On the reference's platform everything must be equal to the bit; elsewhere estimators must repeat the reference's
+    numbers on its samples, and trained models agree in distribution over seeds.
+    """
+    from deepgen_bench.stages.verify import verify as compare
+
+    said, differences = compare(results, reference)
+    print(*said, *differences, "differs" if differences else "verified", sep="\n")
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def reference(
+    results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
+    output: Annotated[Path, typer.Argument(help="folder to write")],
+    samples: Annotated[
+        bool, typer.Option(help="with the final samples, to check estimators on other platforms")
+    ] = True,
+) -> None:
+    """Write a reference for `verify`: the table, digests and samples of a finished experiment."""
+    from deepgen_bench.stages.reference import write_reference
+
+    print(write_reference(results, output, samples))
+
+
+@app.command(rich_help_panel=PEOPLE)
 def sample(
     run: Annotated[Path, typer.Argument(help="a replicate's folder, results/runs/DATASET/MODEL/HASH/seed_K")],
     n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,
     output: Annotated[Path, typer.Option(help=".png: a picture; .npy: an array as stored")] = Path("samples.png"),
     checkpoint: Checkpoint = "final",
-    seed: Annotated[int, typer.Option(help="of the draws")] = 0,
+    seed: Annotated[int, typer.Option(help="of the draws", min=0, max=2**63 - 1)] = 0,
     draw: Annotated[bool, typer.Option(help="draw from p(x|z) instead of showing the decoder's mean (VAE)")] = False,
 ) -> None:
     """Sample a trained replicate into a picture or an array."""
@@ -226,13 +269,32 @@ def sample(
 
 
 def main() -> None:
-    """Entry point: any `UserError` is one line on stderr and exit status 2."""
+    """Entry point: wrong input of any kind is one line on stderr and exit status 2."""
     set_threads()
     try:
-        app()
+        # not standalone: a wrong option, too, is one line and no box
+        sys.exit(app(standalone_mode=False))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except UsageError as error:
+        if not sys.argv[1:]:
+            error.show()  # the help, which is asked for by giving nothing
+            sys.exit(2)
+        message = usage_message(error)
+    except typer.Abort:
+        message = "aborted"
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = f"{error.filename2 or error.filename}: {error.strerror}"
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def usage_message(error: Any) -> str:
+    """What is wrong with the arguments, and whose help says what is valid."""
+    command = error.ctx.command_path if error.ctx is not None else "deepgen-bench"
+    return f"{printable(error.format_message()).rstrip('.')}; see {command} --help"
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
 
-import json
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from deepgen_bench.calibration import CHECKS
+from deepgen_bench.config_file import check_plain, key_text, read_config, shown
 from deepgen_bench.datasets import DATASETS
+from deepgen_bench.downloads import Download
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
+from deepgen_bench.metrics.inception_weights import check_weights, published
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
 from deepgen_bench.settings import Settings, not_identity
@@ -49,7 +50,7 @@ class LikelihoodSettings(Settings):
     """`k`: numbers of importance samples, each dividing the next; `n`: test examples, and as many training examples."""
 
     k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)
-    n: Annotated[int, Field(ge=2)] = 10_000
+    n: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
 
 
 class CalibrationEntry(Settings):
@@ -79,7 +80,7 @@ class Experiment(Settings):
     seeds_per_job: Annotated[int, Field(ge=1, le=1000)] = 5
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = not_identity(default=60.0, ge=0)
-    samples: Annotated[int, Field(ge=2)] = 10_000
+    samples: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
     datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
     models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]
     metrics: dict[str, dict[str, Any]] = {
@@ -128,6 +129,24 @@ class Experiment(Settings):
             if hasattr(settings, "extractors_for")
         )
 
+    def weights(self, dataset: str) -> list[Path | None]:
+        """Where this dataset's sample metrics have the weights of Inception from, if they use it: None is a cache."""
+        used = self.uses_extractor(dataset, "inception")
+        return [self.metric_settings("fidelity", dataset).inception_weights] if used else []
+
+    def downloads(self) -> list[Download]:
+        """The public files that it needs, wherever they are to be had, each once."""
+        files: list[Download] = []
+        for label in self.datasets:
+            files += [*self.dataset(label).downloads(), *map(published, self.weights(label))]
+        return list(dict.fromkeys(files))
+
+    def check_weights(self) -> None:
+        """Raise `UserError` for weights that are not what they should be, long before they are used."""
+        for label in self.datasets:
+            for weights in self.weights(label):
+                named(f"metrics.fidelity.inception_weights on datasets.{label}", lambda w=weights: check_weights(w))
+
 
 def named(key: str, get: Any) -> Any:
     """`get()`, with the key put in front of what it finds wrong."""
@@ -157,25 +176,20 @@ def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
 
 def place(data: Any, fault: Any, key: str) -> str:
     """The key of a fault in the experiment file, without pydantic's marks for parts of a type."""
-    parts = [key] if key else []
+    parts: list[Any] = []
     for part in fault["loc"]:
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
             break
-        parts.append(str(part) if str(part).isprintable() else repr(part))
+        parts.append(part)
     if fault["type"] == "missing":
         parts.append(fault["loc"][-1])
-    return ".".join(parts)
-
-
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return ".".join(text for text in (key, key_text(parts)) if text)
 
 
 def check_numbers(given: Any, made: Any, key: str) -> None:
-    """Refuse what pydantic lets pass: true or false as a number, and infinity."""
+    """Refuse what pydantic lets pass: true or false as a number, infinity, and what single precision cannot hold."""
     if isinstance(given, dict) and isinstance(made, dict):
         for name in given:
             check_numbers(given[name], made[name], f"{key}.{name}".removeprefix("."))
@@ -185,7 +199,9 @@ def check_numbers(given: Any, made: Any, key: str) -> None:
     elif isinstance(given, bool) and not isinstance(made, bool):
         raise UserError(f"{key}: a number is needed, found {str(given).lower()}")
     elif isinstance(made, float) and not isfinite(made):
-        raise UserError(f"{key}: a finite number is needed, found {given}")
+        raise UserError(f"{key}: a finite number is needed, found {shown(given)}")
+    elif isinstance(made, float) and made and not 1e-30 <= abs(made) <= 1e30:
+        raise UserError(f"{key}: 0 or a number of size 1e-30 to 1e30 is needed, found {shown(given)}")
 
 
 def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
@@ -200,25 +216,17 @@ def cls_at(cls: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
 
 def load_experiment(source: Path | dict[str, Any]) -> Experiment:
     """Read and check an experiment file (or the same as a dictionary); any fault is one `UserError`."""
-    where = f"{source}: " if isinstance(source, Path) else ""
     if isinstance(source, Path):
-        # YAML 1.1 would read the 1e-05 of a JSON file as text
-        kind, parse = ("JSON", json.loads) if source.suffix == ".json" else ("YAML", yaml.safe_load)
-        try:
-            data = parse(source.read_text())
-        except OSError as error:
-            raise UserError(f"{source}: cannot be read ({error.strerror})") from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"{source}: not valid {kind} ({' '.join(str(error).split())})") from None
-    else:
-        data = source
-    if not isinstance(data, dict):
-        raise UserError(f"{where}expected a mapping of keys, found {type(data).__name__}")
-    return named(where.removesuffix(": "), lambda: check(data)) if where else check(data)
+        data = read_config(source)
+        return named(str(source), lambda: check(data))
+    return check(source)
 
 
-def check(data: dict[str, Any]) -> Experiment:
+def check(data: Any) -> Experiment:
     """Everything that can be found wrong without data or torch."""
+    if not isinstance(data, dict):
+        raise UserError(f"expected a mapping of keys, found {type(data).__name__}")
+    check_plain(data)
     experiment = validated(Experiment, data, "")
     if experiment.name in SHARED_FOLDERS:
         raise UserError(f"name: {experiment.name} is a folder that experiments share; valid: any other name")

@@ -24,6 +24,8 @@ def set_threads() -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(THREADS)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # without it products on a GPU differ from run to run; read when CUDA is initialised
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
 
 
@@ -65,6 +67,9 @@ def open_device(device: str) -> str:
     import torch
 
     torch.set_num_threads(THREADS)
+    # what cannot be deterministic is done all the same, and recorded
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
 
 

@@ -4,5 +4,14 @@
 class UserError(Exception):
     """Wrong input. The message is one line: the file or key, what was found, and what is valid.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2. What is not printable (line breaks and
+    terminal escapes in a file's name or content) stands in it as Python writes it in a text.
     """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """`text` with line breaks, control characters and the like as backslash escapes; letters of any script stay."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -54,11 +55,9 @@ def write_json(path: Path, data: Any) -> None:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
 
@@ -94,6 +93,11 @@ def check_sha256(path: Path, expected: str | None) -> None:
         raise Damaged(f"{path}: damaged (its sha256 is not {expected})")
 
 
+def unreadable(path: Path, error: OSError) -> UserError:
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return UserError(f"{path}: {'no such file' if missing else f'cannot be read ({error.strerror or error})'}")
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     # numpy writes to a true file in a way that does not tell why it fails
     write_atomic(path, lambda file: np.save(SimpleNamespace(write=file.write), array, allow_pickle=False))
@@ -101,27 +105,61 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def read_array(path: Path) -> np.ndarray:
     """The array in a `.npy` file; pickled objects are refused."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a readable .npy file ({error})") from None
+    arrays = read_arrays(path)
+    if list(arrays) != [""]:
+        raise UserError(f"{path}: an .npz archive; valid: a .npy file")
+    return arrays[""]
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))  # type: ignore[arg-type]
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file by name; pickled objects are refused."""
+def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name (of them those in `names`), or that of a `.npy` file by the name "".
+
+    Whoever wrote the file: pickled objects are refused, and so is an array whose header promises more than is there,
+    before memory is taken for it. Errors: `UserError` naming the file, also for a name that it lacks.
+    """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable .npz file ({error})") from None
+        with open(path, "rb") as file:
+            if file.read(4) not in (b"PK\3\4", b"PK\5\6"):
+                file.seek(0)
+                return {"": _parse_array(file, path.stat().st_size)}
+            with zipfile.ZipFile(file) as archive:
+                members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                arrays = {}
+                for name in members if names is None else names:
+                    if name not in members:
+                        found = ", ".join(sorted(members)) or "none"
+                        raise UserError(f"{path}: no array {name!r}; found: {found}")
+                    with archive.open(members[name]) as member:
+                        arrays[name] = _parse_array(member, members[name].file_size)
+                return arrays
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # what zipfile, zlib and numpy raise on damaged files is no closed list
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not a .npz or .npy file of plain arrays ({why[:200]})") from None
+
+
+def _parse_array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array in the `.npy` format in `file`, which has `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    # version 3.0 differs from 2.0 in the encoding of field names alone
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never loaded")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its header promises the shape {shape}")
+    promised, there = prod(shape) * dtype.itemsize, size - file.tell()
+    if promised > there:
+        raise ValueError(f"its header promises {promised} bytes of shape {shape}, but there are {there}")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def sha256_of(data: bytes | Path) -> str:

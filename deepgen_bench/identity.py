@@ -30,6 +30,7 @@ def code_identity(*modules: str) -> str:
 # what these do cannot change a number without changing the settings or data that runs are identified by
 PLUMBING = {
     "deepgen_bench.damage",
+    "deepgen_bench.downloads",
     "deepgen_bench.errors",
     "deepgen_bench.files",
     "deepgen_bench.locks",

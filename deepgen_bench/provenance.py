@@ -5,12 +5,16 @@ import platform
 import resource
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import SCHEDULER_JOB, THREADS
 
+NONDETERMINISTIC = "does not have a deterministic implementation"
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
 
 
@@ -44,6 +48,37 @@ def platform_key(device: str) -> dict[str, Any]:
 def scheduler_job() -> dict[str, str]:
     """The batch scheduler's job that this process belongs to and the GPUs it was given, as its environment says."""
     return {name: os.environ[name] for name in (*SCHEDULER_JOB, "CUDA_VISIBLE_DEVICES") if name in os.environ}
+
+
+def determinism() -> dict[str, Any]:
+    """The flags that decide how sums are rounded, as they are in this process; torch's only where it is used."""
+    flags: dict[str, Any] = {name: os.environ.get(name) for name in ("MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")}
+    if torch := sys.modules.get("torch"):
+        flags |= {
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+            "threads": torch.get_num_threads(),
+        }
+    return flags
+
+
+@contextmanager
+def nondeterministic_operations() -> Iterator[list[str]]:
+    """The names of torch's operations that ran inside the block and have no deterministic form on their device."""
+    found: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=f".*{NONDETERMINISTIC}")
+        show = warnings.showwarning
+
+        def note(message: Warning | str, *rest: Any, **others: Any) -> None:
+            if NONDETERMINISTIC in str(message):
+                found[:] = sorted({*found, str(message).split()[0]})
+            else:
+                show(message, *rest, **others)
+
+        warnings.showwarning = note
+        yield found
 
 
 def git_state() -> dict[str, Any]:

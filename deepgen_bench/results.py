@@ -5,6 +5,7 @@ have had, as far as they are known; what it leaves empty is unknown, not differe
 """
 
 import csv
+import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_text
+from deepgen_bench.config_file import shown
+from deepgen_bench.errors import UserError, printable
+from deepgen_bench.files import unreadable, write_text
 
 # Column -> dtype, in the order of the file. Integers are nullable; an empty number is NaN or <NA>, an empty text "".
 # `run_id` names the settings that a model was trained with, and may end in /seed_<k>.
@@ -81,10 +83,10 @@ def read_rows(path: Path) -> pd.DataFrame:
     Errors: `UserError` naming the file and column for a missing or unknown column or an impossible value.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file, strict=True)) or [[]]
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable CSV file ({error})") from None
     if len(set(header)) < len(header):
@@ -114,6 +116,8 @@ def merge(tables: Sequence[tuple[str, pd.DataFrame]], repeats: bool = True) -> p
 
     With `repeats` False a measurement found twice is always an error.
     """
+    if not any(len(table) for _, table in tables):
+        raise UserError(f"{', '.join(source for source, _ in tables)}: no measurements, only a header")
     rows = pd.concat([table for _, table in tables], ignore_index=True)
     sources = [source for source, table in tables for _ in range(len(table))]
     first: dict[tuple[str, ...], int] = {}
@@ -161,13 +165,13 @@ def _table(cells: Mapping[str, Sequence[Any]], source: str) -> pd.DataFrame:
                 values.append(convert[dtype](cell))
             except (ValueError, TypeError, OverflowError):
                 kind = {"Int64": "a whole number", "float64": "a number"}[dtype]
-                raise UserError(f"{source}: column {name}, row {number}: found {cell!r}, valid: {kind}") from None
+                raise UserError(f"{source}: column {name}, row {number}: found {shown(cell)}, valid: {kind}") from None
         data[name] = pd.Series(values, dtype=dtype)
     table = pd.DataFrame(data)
     for name, bad, valid in _rules(table):
         if bad.any():
             row = int(bad.to_numpy().argmax())
-            found = f"{table[name].iloc[row]!r}" if cells[name][row] is not None else "nothing"
+            found = "nothing" if cells[name][row] is None else shown(cells[name][row])
             raise UserError(f"{source}: column {name}, row {row + 1}: found {found}, valid: {valid}")
     return table
 
@@ -175,7 +179,7 @@ def _table(cells: Mapping[str, Sequence[Any]], source: str) -> pd.DataFrame:
 def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
     """(column, mask of impossible cells, what is valid)."""
     for name in ("experiment", "dataset", "model", "metric"):
-        yield name, table[name] == "", "a name"
+        yield name, ~table[name].map(_is_name).astype(bool), "a name without / and \\ that does not begin with a dot"
     for name, choices in CHOICES.items():
         yield name, ~table[name].isin(choices), ", ".join(choices)
     yield "seed", table["seed"].fillna(-1) < 0, "a whole number from 0"
@@ -184,15 +188,24 @@ def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
     for name in ("std_error", "mc_error", "seconds"):
         yield name, table[name] < 0, "a number from 0, or empty"
     yield "value", table["value"].isna() & (table["status"] == "ok"), "a number where status is ok"
-    yield "variant", ~table["variant"].map(_is_variant).astype(bool), "key=value;… with sorted keys, or empty"
+    yield (
+        "variant",
+        ~table["variant"].map(_is_variant).astype(bool),
+        "key=value;… with sorted keys and whole K, or empty",
+    )
+
+
+def _is_name(text: str) -> bool:
+    """Files are named after datasets. What is not printable has become a backslash escape."""
+    return bool(text) and not text.startswith(".") and not set(text) & set("/\\") and len(text) <= 100
 
 
 def _is_variant(text: str) -> bool:
     try:
-        parse_variant(text)
+        k = parse_variant(text).get("K", "0")
     except ValueError:
         return False
-    return True
+    return k.isdecimal() and len(k) < 19
 
 
 def _missing(cell: Any) -> bool:
@@ -200,7 +213,7 @@ def _missing(cell: Any) -> bool:
 
 
 def _text(cell: Any) -> str:
-    return "" if _missing(cell) else " ".join(str(cell).splitlines())
+    return "" if _missing(cell) else printable(" ".join(str(cell).splitlines()))
 
 
 def _number(cell: Any) -> float:
@@ -212,4 +225,6 @@ def _integer(cell: Any) -> int | None:
         return None
     if int(cell) != (cell if not isinstance(cell, str) else int(cell)):
         raise ValueError(cell)
+    if not -(2**63) <= int(cell) < 2**63:
+        raise OverflowError(cell)
     return int(cell)

@@ -1,5 +1,8 @@
 """What several test files share: jobs' own thread settings, two small datasets, and training on them."""
 
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 from deepgen_bench.device import set_threads
@@ -8,6 +11,7 @@ set_threads()  # before anything imports numpy
 
 import pytest  # noqa: E402
 
+from deepgen_bench.cli import main  # noqa: E402
 from deepgen_bench.datasets import DATASETS  # noqa: E402
 from deepgen_bench.models import MODELS  # noqa: E402
 from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
@@ -77,6 +81,20 @@ def train_small(small_settings, small_splits, fit):
 
 
 @pytest.fixture
+def command(capsys, monkeypatch):
+    """`command(*arguments)`: exit status, stdout and stderr of the command line in this process."""
+    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deepgen-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (int(exit.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
 def frame(tmp_path):
     """Rows as they are after a round trip through a file."""
     from deepgen_bench.results import read_rows, write_rows
@@ -89,3 +107,40 @@ def frame(tmp_path):
         return read_rows(path)
 
     return build
+
+
+class Web:
+    """A server on this machine: `files` by path, `faults` to come before them by path, `asked` by path."""
+
+    def __init__(self):
+        web = self
+        self.files, self.faults, self.asked = {}, {}, []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                web.asked.append(self.path)
+                fault = web.faults.get(self.path, [])
+                kind = fault.pop(0) if fault else 200 if self.path in web.files else 404
+                content = web.files.get(self.path, b"")
+                self.send_response(200 if kind == "cut" else kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2] if kind == "cut" else content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A local server, and no waiting between attempts: `web.waits` are the seconds that would have been waited."""
+    made = Web()
+    made.waits = []
+    monkeypatch.setattr("pooch.core.time.sleep", made.waits.append)
+    threading.Thread(target=made.server.serve_forever, args=(0.01,), daemon=True).start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()

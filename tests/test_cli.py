@@ -14,7 +14,7 @@ import typer
 import yaml
 from PIL import Image
 
-from deepgen_bench.cli import app, main
+from deepgen_bench.cli import app
 from deepgen_bench.config import load_experiment
 from deepgen_bench.metrics.frechet import frechet_distance
 from deepgen_bench.store import Store
@@ -36,20 +36,6 @@ EXPERIMENT = {
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Exit code, stdout and stderr of the command line in this process."""
-    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["deepgen-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (int(exit.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -264,22 +250,3 @@ def test_scores_of_vectors(tmp_path: Path, command: Command) -> None:
     assert command("score", *files, "--extractor", "data", "--n", 50, "--output", table)[0] == 0
     value = pd.read_csv(table).drop_duplicates("metric").set_index("metric").value["frechet_distance"]
     assert value == pytest.approx(frechet_distance(x[:50], y[:50]).value, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["x.npy", "absent.npy", "--extractor", "data"], "absent.npy: no such file or folder"),
-        (["x.npy", "x.npy", "--extractor", "vgg"], "--extractor: 'vgg'; valid: inception, classifier, data"),
-        (["x.npy", "x.npy", "--extractor", "data", "--n", "1"], "n: 1, at least 2 are needed"),
-        (["x.npy", "x.npy", "--extractor", "classifier"], "weights: the classifier needs the file"),
-    ],
-)
-def test_scores_that_cannot_be(
-    arguments: list[str], message: str, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    np.save(tmp_path / "x.npy", np.zeros((10, 2)))
-    monkeypatch.chdir(tmp_path)
-    code, out, err = command("score", *arguments)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"error: {message}")

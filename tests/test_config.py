@@ -3,18 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from deepgen_bench.cli import main
 from deepgen_bench.config import Experiment, load_experiment
 from deepgen_bench.errors import UserError
 
+Command = Callable[..., tuple[int, str, str]]
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 BASE = """
@@ -138,22 +136,11 @@ BAD = {
 }
 
 
-def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Any, str, str]:
-    """Exit code, stdout and stderr of the command line."""
-    monkeypatch.setattr(sys, "argv", ["deepgen-bench", *arguments])
-    monkeypatch.setattr("deepgen_bench.cli.set_threads", lambda: None)  # it would change this process for good
-    with pytest.raises(SystemExit) as exit:
-        main()
-    return (exit.value.code, *capsys.readouterr())
-
-
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)
-def test_one_line_says_what_is_wrong(
-    change: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_line_says_what_is_wrong(change: str, message: str, tmp_path: Path, command: Command) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(BASE), **yaml.safe_load(change)}, sort_keys=False))
-    code, out, err = command(capsys, monkeypatch, "check", str(path))
+    code, out, err = command("check", path)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {path}: {message}")
     assert err.count("\n") == 1 and err.endswith("\n")
@@ -190,74 +177,6 @@ def test_long_values_are_cut() -> None:
     assert len(str(error.value)) < 200
 
 
-labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True)
-rates = st.floats(1e-9, 1e3)
-networks = st.fixed_dictionaries(
-    {}, optional={"hidden": st.lists(st.integers(1, 8192), max_size=8), "learning_rate": rates}
-)
-datasets = st.one_of(
-    st.fixed_dictionaries(
-        {"dataset": st.sampled_from(["gaussian_ring", "gaussian_grid", "sine_mixture"]), "budget": st.integers(1)},
-        optional={"settings": st.fixed_dictionaries({}, optional={"n_train": st.integers(10, 10**7)})},
-    ),
-    st.fixed_dictionaries(
-        {"dataset": st.sampled_from(["mnist", "cifar10", "fashion_mnist"]), "budget": st.integers(1)},
-        optional={"settings": st.fixed_dictionaries({}, optional={"data_dir": st.text(max_size=20)})},
-    ),
-)
-models = st.one_of(
-    st.fixed_dictionaries(
-        {"model": st.sampled_from(["gan", "gan_ns", "wgan", "wgan_gp"])}, optional={"settings": networks}
-    ),
-    st.fixed_dictionaries(
-        {"model": st.just("vae")},
-        optional={"settings": st.fixed_dictionaries({}, optional={"tau": rates | st.just("learned")})},
-    ),
-    st.just({"model": "oracle"}),
-    st.fixed_dictionaries({"model": st.just("gaussian"), "settings": st.fixed_dictionaries({"ridge": rates})}),
-)
-
-
-@st.composite
-def experiments(draw: st.DrawFn) -> dict[str, Any]:
-    """Valid experiments, with an override of a model on a dataset now and then."""
-    data: dict[str, Any] = draw(
-        st.fixed_dictionaries(
-            {
-                "name": labels.filter(lambda name: name not in ("data", "extractors", "runs")),
-                "datasets": st.dictionaries(labels, datasets, min_size=1, max_size=3),
-                "models": st.dictionaries(labels, models, min_size=1, max_size=3),
-            },
-            optional={
-                "base_seed": st.integers(0, 2**31 - 1),
-                "seeds": st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12, unique=True),
-                "seeds_per_job": st.integers(1, 1000),
-                "device": st.sampled_from(["auto", "cpu", "cuda"]),
-                "samples": st.integers(2),
-                "metrics": st.dictionaries(st.sampled_from(["fidelity", "transport"]), st.just({}), min_size=1),
-                "likelihood": st.none() | st.builds(lambda k: {"k": k}, st.sampled_from([[1], [1, 5, 50], [3, 6]])),
-            },
-        )
-    )
-    for label, model in data["models"].items():
-        if model["model"] in ("gan", "wgan") and draw(st.booleans()):
-            draw(st.sampled_from(list(data["datasets"].values())))["models"] = {label: draw(networks)}
-    return data
-
-
-@settings(deadline=None, max_examples=60)
-@given(experiments())
-def test_valid_experiments_round_trip(data: dict[str, Any]) -> None:
-    experiment = load_experiment(data)
-    text = experiment.model_dump_json(indent=1)
-    assert load_experiment(json.loads(text)) == experiment
-    for model in experiment.models:
-        for dataset in experiment.datasets:
-            settings = {**experiment.models[model].settings, **experiment.datasets[dataset].models.get(model, {})}
-            resolved = experiment.model_settings(model, dataset).model_dump(mode="json")
-            assert settings.items() <= resolved.items()  # the dataset's overrides win, nothing is lost
-
-
 def test_a_written_experiment_is_read_back_with_every_number(tmp_path: Path) -> None:
     data = {**yaml.safe_load(BASE), "models": {"gan": {"settings": {"learning_rate": 1e-05}}}}
     experiment = load_experiment(data)
@@ -273,10 +192,8 @@ def test_numbers_given_as_text_on_snakemakes_command_line_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_shipped_experiments_are_valid(
-    path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, out, err = command(capsys, monkeypatch, "check", str(path))
+def test_shipped_experiments_are_valid(path: Path, command: Command) -> None:
+    code, out, err = command("check", path)
     assert (code, err) == (0, "")
     experiment = load_experiment(path)
     seeds = len(experiment.seeds)
@@ -284,8 +201,8 @@ def test_shipped_experiments_are_valid(
     assert experiment.name == path.stem  # so that experiments do not share a folder of results
 
 
-def test_the_schema_describes_experiment_files(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, out, err = command(capsys, monkeypatch, "schema")
+def test_the_schema_describes_experiment_files(command: Command) -> None:
+    code, out, err = command("schema")
     schema = json.loads(out)
     assert (code, err) == (0, "")
     assert set(schema["properties"]) == set(Experiment.model_fields)
@@ -296,6 +213,7 @@ def test_the_schema_describes_experiment_files(capsys: pytest.CaptureFixture, mo
 def test_planning_imports_no_torch() -> None:
     script = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 import deepgen_bench.cli, deepgen_bench.report.summary, deepgen_bench.report.tables, deepgen_bench.results
 from deepgen_bench.config import load_experiment

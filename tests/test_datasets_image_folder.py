@@ -8,7 +8,6 @@ from PIL import Image
 from pydantic import ValidationError
 
 from deepgen_bench.datasets.image_folder import ImageFolder
-from deepgen_bench.errors import UserError
 
 
 def pixels(n, *shape, seed=0):
@@ -81,94 +80,9 @@ def test_classes_from_folders(tmp_path):
 def test_class_folders_behind_links_are_read(tmp_path):
     elsewhere = save(tmp_path / "elsewhere", pixels(12, 4, 4))
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a").symlink_to(elsewhere)
-    assert len(folder_splits(tmp_path / "data", classes_from_folders=True).train) == 10
-
-
-def fault_size(path):
-    Image.fromarray(pixels(1, 4, 5)[0]).save(path / "011.png")
-    return r"011.png: 4 × 5 grey .*, but .*000.png is 4 × 4 grey"
-
-
-def fault_mode(path):
-    Image.fromarray(pixels(1, 4, 4, 3)[0]).save(path / "011.png")
-    return r"011.png: 4 × 4 RGB .*, but .*000.png is 4 × 4 grey"
-
-
-def fault_palette(path):
-    Image.fromarray(pixels(1, 4, 4)[0]).convert("P").save(path / "003.png")
-    return r"003.png: mode P, valid: 8-bit grey \(L\) or RGB; convert"
-
-
-def fault_alpha(path):
-    Image.fromarray(pixels(1, 4, 4, 4)[0]).save(path / "003.png")
-    return "003.png: mode RGBA, valid"
-
-
-def fault_16_bit(path):
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(path / "003.png")
-    return "003.png: mode I;16, valid"
-
-
-def fault_animation(path):
-    frames = [Image.fromarray(image) for image in pixels(2, 4, 4)]
-    frames[0].save(path / "003.png", save_all=True, append_images=frames[1:])
-    return "003.png: an animation"
-
-
-def fault_truncated(path):
-    Image.fromarray(pixels(1, 4, 4)[0]).save(path / "003.png")
-    (path / "003.png").write_bytes((path / "003.png").read_bytes()[:-30])
-    return "003.png: not a readable image"
-
-
-def fault_no_image(path):
-    (path / "003.png").write_text("hello")
-    return "003.png: not a readable image"
-
-
-def fault_empty_file(path):
-    (path / "003.png").write_bytes(b"")
-    return "003.png: not a readable image"
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        fault_size,
-        fault_mode,
-        fault_palette,
-        fault_alpha,
-        fault_16_bit,
-        fault_animation,
-        fault_truncated,
-        fault_no_image,
-        fault_empty_file,
-    ],
-)
-def test_a_wrong_image_file_is_named(tmp_path, fault):
-    save(tmp_path, pixels(15, 4, 4))
-    message = fault(tmp_path)
-    with pytest.raises(UserError, match=message):
-        folder_splits(tmp_path)
-
-
-def test_faults_of_a_folder(tmp_path):
-    with pytest.raises(UserError, match="absent: not a folder"):
-        folder_splits(tmp_path / "absent")
-    with pytest.raises(UserError, match="no image files"):
-        folder_splits(tmp_path)
-    save(tmp_path / "a", pixels(9, 4, 4))
-    with pytest.raises(UserError, match="9 images to split, at least 10"):
-        folder_splits(tmp_path)
-    with pytest.raises(UserError, match="000.png: 4 × 4 grey .*, while image_size asks for 8 × 4"):
-        folder_splits(tmp_path, image_size=(8, 4))
-    (tmp_path / "b").mkdir()
-    with pytest.raises(UserError, match="b: class folder without images"):
-        folder_splits(tmp_path, classes_from_folders=True)
-    save(tmp_path, pixels(1, 4, 4))
-    with pytest.raises(UserError, match="000.png: outside a class folder"):
-        folder_splits(tmp_path, classes_from_folders=True)
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).symlink_to(elsewhere)
+    assert len(folder_splits(tmp_path / "data", classes_from_folders=True).train) == 20
 
 
 def test_image_size_that_fits(tmp_path):

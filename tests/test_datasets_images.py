@@ -2,19 +2,18 @@
 
 import gzip
 import hashlib
+import io
 import os
 import pickle
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deepgen_bench.datasets.images import CIFAR10, MNIST, Digits, FashionMNIST, parse_idx
+from deepgen_bench.datasets.images import CIFAR10, MNIST, Digits, FashionMNIST, load_batch, parse_idx
 from deepgen_bench.errors import UserError
 
 
@@ -165,59 +164,13 @@ def test_data_dir_is_the_setting_or_the_environment_or_a_cache(raw, monkeypatch)
     assert "data_dir" not in MNIST.Settings(data_dir="/x").identity()
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """torchvision's MNIST, taken from a local server that holds the archived tiny files."""
-    import torchvision
-
-    folder = tmp_path / "server"
-    folder.mkdir()
-    md5 = {}
-    for name, data in tiny_files().items():
-        (folder / f"{name}.gz").write_bytes(gzip.compress(data))
-        md5[name] = hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()
-    monkeypatch.setattr(TinyMNIST, "archive_md5", md5)
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"http://127.0.0.1:{http.server_port}/"])
-        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", [(f"{name}.gz", md5[name]) for name in md5])
-        yield folder
-        http.shutdown()
-
-
-def test_missing_files_are_downloaded_and_others_left_alone(raw, server):
-    expected = tiny(raw).splits(0)
-    (raw / "train-images-idx3-ubyte").unlink()
-    kept = (raw / "t10k-images-idx3-ubyte").stat().st_mtime_ns
-    np.testing.assert_array_equal(tiny(raw).splits(0).train, expected.train)
-    assert (raw / "t10k-images-idx3-ubyte").stat().st_mtime_ns == kept
-    assert not list(raw.parent.parent.glob(".download-*"))
-
-
-def test_a_failed_download_says_what_to_place_where(raw, server):
-    (raw / "train-images-idx3-ubyte").unlink()
-    (raw / "t10k-labels-idx1-ubyte").unlink()
-    (server / "train-labels-idx1-ubyte.gz").write_bytes(b"not what it was")
-    with pytest.raises(UserError) as error:
-        tiny(raw).splits(0)
-    message = str(error.value)
-    assert message.startswith("mnist: cannot download (") and "\n" not in message
-    assert message.endswith(f"place train-images-idx3-ubyte, t10k-labels-idx1-ubyte in {raw}")
-    assert not list(raw.parent.parent.glob(".download-*"))
-
-
 def test_reading_files_that_are_there_imports_no_torch(raw):
     code = f"""
 import sys
 from deepgen_bench.datasets.images import MNIST
 MNIST.sha256 = {{}}
 MNIST(MNIST.Settings(data_dir={str(raw.parent.parent)!r}, n_validation=100)).splits(0)
-assert not {{"torch", "torchvision", "sklearn", "PIL"}} & set(sys.modules)
+assert not {{"torch", "torchvision", "sklearn", "PIL", "pooch", "requests"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
 
@@ -229,7 +182,7 @@ def batches(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(0)
     digests = {}
-    for name in CIFAR10.files:
+    for name in CIFAR10.md5:
         batch = {"data": rng.integers(0, 256, (60, 3072), dtype=np.uint8), "labels": [i % 10 for i in range(60)]}
         (folder / name).write_bytes(pickle.dumps(batch))
         digests[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
@@ -253,6 +206,107 @@ def test_an_altered_cifar10_batch_is_named_and_not_unpickled(batches):
     (batches.directory / "data_batch_3").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(UserError, match="data_batch_3: altered or incomplete"):
         batches.splits(0)
+
+
+def test_the_batches_real_form_is_read():
+    """Python 2's protocol and numpy's old module names, as in the published files."""
+    pixels = bytes(range(256)) * 24
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x02M\x00\x0ct"
+    array += b"cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    array += b"\x89T" + len(pixels).to_bytes(4, "little") + pixels + b"tb"
+    batch = load_batch(Path("x"), b"\x80\x02}(U\x04data" + array + b"U\x06labels](K\x03K\x07eu.")
+    assert batch["labels"] == [3, 7]
+    np.testing.assert_array_equal(batch["data"], np.frombuffer(pixels, np.uint8).reshape(2, 3072))
+
+
+def archived(batches, change=lambda archive: None):
+    """The same batches in the archive that CIFAR-10 comes in, and no longer beside it."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        change(archive)
+        archive.add(batches.directory, "cifar-10-batches-py")
+    for path in batches.directory.iterdir():
+        path.unlink()
+    batches.directory.rmdir()
+    (batches.data_dir / "cifar-10-python.tar.gz").write_bytes(data.getvalue())
+    type(batches).archive_md5 = hashlib.md5(data.getvalue()).hexdigest()
+    return type(batches)(batches.settings)
+
+
+def test_cifar10_is_read_out_of_its_archive(batches):
+    expected = batches.splits(0)
+    found = archived(batches).splits(0)
+    np.testing.assert_array_equal(found.train, expected.train)
+    np.testing.assert_array_equal(found.labels["test"], expected.labels["test"])
+
+
+def test_an_altered_cifar10_archive_is_not_opened(batches):
+    again = archived(batches)
+    type(again).archive_md5 = CIFAR10.archive_md5
+    with pytest.raises(UserError, match="cifar-10-python.tar.gz: altered or incomplete"):
+        again.splits(0)
+
+
+def test_an_archive_cannot_write_anywhere(batches, tmp_path):
+    def hostile(archive):
+        for name in ("../escaped", "/escaped", "cifar-10-batches-py/../../escaped"):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"hi"))
+        for kind, name in ((tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "hard"), (tarfile.FIFOTYPE, "pipe")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "../../outside"
+            archive.addfile(member)
+
+    again = archived(batches, hostile)
+    assert len(again.splits(0).train) == 250
+    assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-python.tar.gz"]
+    assert not (tmp_path.parent / "escaped").exists()
+
+
+def test_a_batch_that_is_a_link_in_the_archive_is_not_followed(batches):
+    (batches.directory / "data_batch_2").unlink()
+    (batches.directory / "data_batch_2").symlink_to("/etc/hostname")
+    with pytest.raises(UserError, match="cifar-10-python.tar.gz: it has no file data_batch_2"):
+        archived(batches).splits(0)
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("unpickled",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(Hostile()), "data_batch_3: no batch of CIFAR-10 .*it asks for posix.mkdir"),
+        (b"cos\nsystem\n(S'false'\ntR.", "it asks for os.system"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "it asks for builtins.eval"),
+        (b"cnumpy\nload\n(S'x'\ntR.", "it asks for numpy.load"),
+        (pickle.dumps({"data": [1]}), "data_batch_3: no batch of CIFAR-10 .*labels"),
+        (pickle.dumps(3), "data_batch_3: no batch of CIFAR-10"),
+        (b"", "data_batch_3: no batch of CIFAR-10"),
+    ],
+)
+def test_a_hostile_batch_runs_nothing_though_its_digest_is_known(batches, content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (batches.directory / "data_batch_3").write_bytes(content)
+    monkeypatch.setitem(batches.md5, "data_batch_3", hashlib.md5(content).hexdigest())
+    with pytest.raises(UserError, match=message):
+        batches.splits(0)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_addresses_and_digests_are_torchvisions():
+    from torchvision import datasets
+
+    for ours, theirs in ((MNIST, datasets.MNIST), (FashionMNIST, datasets.FashionMNIST)):
+        assert list(ours.mirrors) == theirs.mirrors
+        assert {f"{name}.gz": md5 for name, md5 in ours.archive_md5.items()} == dict(theirs.resources)
+        assert f"{theirs.__name__}/raw" == ours.folder
+    cifar = datasets.CIFAR10
+    assert (CIFAR10.url, CIFAR10.archive_md5, CIFAR10.folder) == (cifar.url, cifar.tgz_md5, cifar.base_folder)
+    assert CIFAR10.md5 == dict([*cifar.train_list, *cifar.test_list])
 
 
 @pytest.mark.skipif(

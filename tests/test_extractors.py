@@ -1,6 +1,7 @@
 """The classifier and the Inception network as feature extractors."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ import torch
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import sha256_of
-from deepgen_bench.metrics import inception
 from deepgen_bench.metrics.classifier import Classifier, train_classifier
 from deepgen_bench.metrics.inception import load_inception
+from deepgen_bench.metrics.inception_weights import WEIGHTS_NAME, published
 
 DIGITS = DataSpec((1, 8, 8), "image", levels=17, classes=10)
 
@@ -170,17 +171,32 @@ def test_inception_with_the_wrong_layout(tmp_path: Path) -> None:
         load_inception(path, expected_sha256=sha256_of(path))
 
 
+def test_a_hostile_pickle_runs_nothing_though_its_digest_is_known(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "opened",)
+
+    path = tmp_path / "weights.pth"
+    torch.save(Bomb(), path)
+    with pytest.raises(UserError, match=f"{path}: not the weights of inception-v3-compat"):
+        load_inception(path, expected_sha256=sha256_of(path))
+    assert not (tmp_path / "opened").exists()
+
+
+def test_inception_weights_lie_where_torch_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("XDG_CACHE_HOME", "/a"), ("TORCH_HOME", "/b"), ("TORCH_HOME", "~/c")):
+        monkeypatch.setenv(name, value)
+        assert published().path == Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
+
+
 def test_inception_download_into_the_cache(
-    random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    random_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Any
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    cached = tmp_path / "hub" / "checkpoints" / inception.WEIGHTS_NAME
-    # nothing listens on the discard port of this machine: the connection is refused, as without a network
-    monkeypatch.setattr(inception, "WEIGHTS_URL", "http://127.0.0.1:9/weights.pth")
-    with pytest.raises(UserError, match=f"cannot download http://127.0.0.1:9/weights.pth .*place the file at {cached}"):
-        load_inception()
-    monkeypatch.setattr(inception, "WEIGHTS_URL", random_weights.as_uri())
-    with pytest.raises(UserError, match="bytes with SHA-256 .* expected 6726825d"):
+    cached = published().path
+    web.files["/weights.pth"] = random_weights.read_bytes()
+    monkeypatch.setattr("deepgen_bench.metrics.inception_weights.WEIGHTS_URL", f"{web.address}/weights.pth")
+    with pytest.raises(UserError, match="does not have the digest sha256:6726825d.*place weights.*pth from .* in "):
         load_inception()
     assert not cached.exists()
     digest = sha256_of(random_weights)

@@ -136,7 +136,7 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "metrics.csv").touch()
     path = tmp_path / "paired.csv"
     pd.DataFrame(columns=COLUMNS[1:]).to_csv(path, index=False)
-    with pytest.raises(UserError, match=f"{path}: found columns dataset, .*; valid: experiment, dataset"):
+    with pytest.raises(UserError, match=rf"{path}: found columns \['dataset', .*; valid: experiment, dataset"):
         load_paired(tmp_path)
     pd.DataFrame([["demo", "d", "final", "elbo", "", "a", "b", 1.0, "much", 3]], columns=COLUMNS).to_csv(
         path, index=False

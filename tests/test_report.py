@@ -255,7 +255,7 @@ def test_files_hold_every_model_and_metric_and_escape_names(frame, tmp_path):
     assert len(lines) == 3 * 5  # in three blocks of four or five metrics
     assert all(len(re.findall(r"(?<!\\)\|", line)) == lines[0].count("|") for line in lines[:5])
     assert len({len(line) for line in lines[:5]}) == 1
-    assert r"my\_model & \<b\>\|\*co\*" in markdown and "*oracle*" in markdown and "**" in markdown
+    assert r"my\_model \& \<b\>\|\*co\*" in markdown and "*oracle*" in markdown and "**" in markdown
 
     assert r"my\_model \& $<$b$>$|*co*" in latex and r"$\uparrow$" in latex and r"\textit{oracle}" in latex
     assert r"\textbf{$-$" in latex and "±" not in latex and "–" not in latex

@@ -10,7 +10,8 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.report.summary import aggregate
 from deepgen_bench.results import COLUMNS, load_results, read_rows, write_rows
 
-names = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
+letters = st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\.")
+names = st.text(letters | st.just(" "), min_size=1, max_size=12)
 floats = st.floats(allow_nan=False)
 tidy_rows = st.builds(
     row,

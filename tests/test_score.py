@@ -88,12 +88,3 @@ def test_wrong_files_are_named(array: np.ndarray, message: str, images: np.ndarr
     np.save(tmp_path / "generated.npy", array)
     with pytest.raises(UserError, match=message):
         score(tmp_path / "real.npy", tmp_path / "generated.npy", extractor="data")
-
-
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    (tmp_path / "text.npy").write_text("no array")
-    (tmp_path / "empty").mkdir()
-    np.savez(tmp_path / "two.npz", a=np.zeros((3, 2)), b=np.zeros((3, 2)))
-    for name, message in (("text.npy", "not a folder"), ("empty", "no image"), ("two.npz", "a, b"), ("x", "no such")):
-        with pytest.raises(UserError, match=message):
-            score(tmp_path / name, tmp_path / name, extractor="data")

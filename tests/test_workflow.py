@@ -313,6 +313,28 @@ def test_a_broken_experiment_ends_with_one_line(empty: Project) -> None:
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": "{vae: {}}\nmodels: {gan: {}}"}, "/variant.yaml: 'models' stands twice in one mapping (lines "),
+        ({"datasets": "{npz: {budget: 9, settings: {path: none.npz}}}"}, "error: none.npz: no such file"),
+        ({"datasets": "{image_folder: {budget: 9, settings: {path: none}}}"}, "error: none: not a folder"),
+        (
+            {"metrics": "{fidelity: {inception_weights: variant.yaml, extractors: [inception, classifier]}}"},
+            "error: metrics.fidelity.inception_weights on datasets.digits: variant.yaml: ",
+        ),
+    ],
+)
+def test_wrong_input_ends_with_one_line_before_any_job(change: dict[str, str], message: str, empty: Project) -> None:
+    text = {"name": "x", "datasets": "{digits: {budget: 9}}", "models": "{vae: {}}"} | change
+    (empty.folder / "variant.yaml").write_text("".join(f"{key}: {value}\n" for key, value in text.items()))
+    done = empty.snakemake("--cores", "1", "--configfile", "variant.yaml")
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("error: ") and message in last
+    assert "Traceback" not in done.stdout and not (empty.folder / "results").exists()
+
+
 def test_the_workflow_is_free_of_lint(empty: Project) -> None:
     done = empty.snakemake("--lint")
     assert done.returncode == 0, done.stdout

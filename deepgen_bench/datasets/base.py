@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.spec import DataSpec, Support
+from deepgen_bench.downloads import Download
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings as BaseSettings
 
@@ -49,6 +50,10 @@ class Dataset(ABC):
     @abstractmethod
     def splits(self, base_seed: int) -> Splits:
         """The splits; equal settings, base seed and source files give equal arrays."""
+
+    def downloads(self) -> list[Download]:
+        """The public files that it needs, wherever they are to be had."""
+        return []
 
     def fingerprint(self) -> str:
         """Cheap text that changes when the user's own source files change; empty where there are none."""

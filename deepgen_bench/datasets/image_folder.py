@@ -1,6 +1,7 @@
 """Images from a folder of PNG, JPEG, BMP or WebP files."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import Field, PositiveInt
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.user_images import UserImages, UserSettings
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -71,10 +73,19 @@ class ImageFolder(UserImages):
 def find_images(folder: Path) -> list[Path]:
     """Files with an image suffix at any depth, links followed, hidden files and folders skipped, sorted by path."""
     found = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    above: dict[str, frozenset[str]] = {}  # of each folder, the real folders that it was reached through
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        real, reached = os.path.realpath(parent), above.get(os.path.dirname(parent), frozenset())
+        if real in reached:
+            raise UserError(f"{parent}: leads back to a folder that it lies in")
+        above[parent] = reached | {real}
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise unreadable(Path(error.filename), error)
 
 
 def read_images(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
@@ -101,12 +112,16 @@ def _read_image(file: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        with warnings.catch_warnings(), Image.open(file) as image:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # of metadata that nobody asked for
             if image.mode not in ("L", "RGB"):
                 raise UserError(f"{file}: mode {image.mode}, valid: 8-bit grey (L) or RGB; convert the file first")
             if getattr(image, "n_frames", 1) > 1:
                 raise UserError(f"{file}: an animation; valid: one still image a file")
             pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # what Pillow's decoders raise on damaged files is no closed list
         raise UserError(f"{file}: not a readable image ({error})") from None
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -2,22 +2,25 @@
 
 import gzip
 import hashlib
+import io
 import os
 import pickle
-import socket
+import tarfile
+import zlib
 from abc import abstractmethod
-from http.client import HTTPException
+from functools import cached_property
 from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.base import Dataset, Splits, split_off
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.downloads import Download, fetch
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import unreadable
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings, not_identity
 
@@ -61,7 +64,7 @@ class PublicSettings(Settings):
 
 
 class PublicImages(Dataset):
-    """A dataset in torchvision's layout on disk, downloaded through torchvision where files are missing.
+    """A dataset in torchvision's layout on disk, downloaded where files are missing.
 
     The official test set is `test`; a seeded, stratified part of the official training set is `validation`.
     """
@@ -70,10 +73,8 @@ class PublicImages(Dataset):
     settings: PublicSettings
     support = "image"
     has_labels = True
-    torchvision_class: ClassVar[str]
     folder: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]
-    files: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def read_train(self) -> Labelled:
@@ -84,7 +85,7 @@ class PublicImages(Dataset):
         """The official test set: uint8 (n, *shape) and int64 (n,)."""
 
     def splits(self, base_seed: int) -> Splits:
-        self._download_missing()
+        fetch(self.name, self.downloads())
         (images, labels), (test, test_labels) = self.read_train(), self.read_test()
         if self.settings.n_validation >= len(images):
             raise UserError(f"{self.name}: n_validation {self.settings.n_validation} of {len(images)} training images")
@@ -109,33 +110,11 @@ class PublicImages(Dataset):
     def directory(self) -> Path:
         return self.data_dir / self.folder
 
-    def _exists(self, name: str) -> bool:
-        return (self.directory / name).is_file()
-
-    def _download_missing(self) -> None:
-        missing = [name for name in self.files if not self._exists(name)]
-        if not missing:
-            return
-        timeout = socket.getdefaulttimeout()
+    def read(self, path: Path) -> bytes:
         try:
-            import torchvision.datasets
-
-            socket.setdefaulttimeout(30)  # torchvision sets none, and some firewalls drop packets without an answer
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            # Into a folder of its own, then renamed: a killed or a concurrent download leaves no half file.
-            with TemporaryDirectory(dir=self.data_dir, prefix=".download-") as temporary:
-                getattr(torchvision.datasets, self.torchvision_class)(temporary, download=True)
-                for source in (Path(temporary) / self.folder).iterdir():
-                    if not self._exists(source.name):
-                        self.directory.mkdir(parents=True, exist_ok=True)
-                        os.replace(source, self.directory / source.name)
-        except (ImportError, OSError, RuntimeError, HTTPException) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"{self.name}: cannot download ({reason}); place {', '.join(missing)} in {self.directory}"
-            ) from None
-        finally:
-            socket.setdefaulttimeout(timeout)
+            return path.read_bytes()
+        except OSError as error:
+            raise unreadable(path, error) from None
 
 
 def check_digest(path: Path, data: bytes, algorithm: str, expected: str) -> None:
@@ -163,14 +142,11 @@ class MNIST(PublicImages):
 
     name = "mnist"
     minimum_accuracy = 0.985
-    torchvision_class = "MNIST"
     folder = "MNIST/raw"
     shape = (1, 28, 28)
-    files = (
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
+    mirrors: ClassVar[tuple[str, ...]] = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
     )
     sha256: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -185,14 +161,22 @@ class MNIST(PublicImages):
         "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
     }
 
+    def downloads(self) -> list[Download]:
+        return [
+            Download(
+                self.directory / f"{name}.gz",
+                tuple(f"{mirror}{name}.gz" for mirror in self.mirrors),
+                f"md5:{md5}",
+                (self.directory / name,),
+            )
+            for name, md5 in self.archive_md5.items()
+        ]
+
     def read_train(self) -> Labelled:
         return self._read_pair("train")
 
     def read_test(self) -> Labelled:
         return self._read_pair("t10k")
-
-    def _exists(self, name: str) -> bool:
-        return super()._exists(name) or super()._exists(f"{name}.gz")
 
     def _read_pair(self, part: str) -> Labelled:
         images, image_path = self._read_idx(f"{part}-images-idx3-ubyte", 3)
@@ -209,11 +193,11 @@ class MNIST(PublicImages):
         plain, archive = self.directory / name, self.directory / f"{name}.gz"
         # The archive's digest is always known, that of the plain file not: read the one that can be checked.
         if not archive.is_file() or (name in self.sha256 and plain.is_file()):
-            data = plain.read_bytes()
+            data = self.read(plain)
             if name in self.sha256:
                 check_digest(plain, data, "sha256", self.sha256[name])
             return parse_idx(data, ndim, plain), plain
-        data = archive.read_bytes()
+        data = self.read(archive)
         check_digest(archive, data, "md5", self.archive_md5[name])
         return parse_idx(gzip.decompress(data), ndim, archive), archive
 
@@ -223,8 +207,8 @@ class FashionMNIST(MNIST):
 
     name = "fashion_mnist"
     minimum_accuracy = 0.88
-    torchvision_class = "FashionMNIST"
     folder = "FashionMNIST/raw"
+    mirrors = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
     sha256: ClassVar[dict[str, str]] = {}
     archive_md5: ClassVar[dict[str, str]] = {
         "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -239,15 +223,19 @@ class CIFAR10Settings(PublicSettings):
 
 
 class CIFAR10(PublicImages):
-    """CIFAR-10, 32 × 32 RGB in 10 classes (Krizhevsky, 2009): 50,000 official training and 10,000 test images."""
+    """CIFAR-10, 32 × 32 RGB in 10 classes (Krizhevsky, 2009): 50,000 official training and 10,000 test images.
+
+    Its batches are read from their folder, or straight out of the archive, which is not unpacked.
+    """
 
     name = "cifar10"
     Settings = CIFAR10Settings
     settings: CIFAR10Settings
     minimum_accuracy = 0.6
-    torchvision_class = "CIFAR10"
     folder = "cifar-10-batches-py"
     shape = (3, 32, 32)
+    url: ClassVar[str] = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+    archive_md5: ClassVar[str] = "c58f30108f718f92721af3b95e74349a"
     md5: ClassVar[dict[str, str]] = {
         "data_batch_1": "c99cafc152244af753f735de768cd75f",
         "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -256,19 +244,77 @@ class CIFAR10(PublicImages):
         "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
         "test_batch": "40351d587109b95175f43aff81a1287e",
     }
-    files = tuple(md5)
+
+    def downloads(self) -> list[Download]:
+        archive, batches = self.data_dir / "cifar-10-python.tar.gz", [self.directory / name for name in self.md5]
+        return [Download(archive, (self.url,), f"md5:{self.archive_md5}", tuple(batches))]
 
     def read_train(self) -> Labelled:
-        batches = [self._read_batch(name) for name in self.files if name != "test_batch"]
+        batches = [self._batch(name) for name in self.md5 if name != "test_batch"]
         images, labels = zip(*batches, strict=True)
         return np.concatenate(images), np.concatenate(labels)
 
     def read_test(self) -> Labelled:
-        return self._read_batch("test_batch")
+        return self._batch("test_batch")
 
-    def _read_batch(self, name: str) -> Labelled:
-        path = self.directory / name
-        data = path.read_bytes()
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        """The batches' content by name."""
+        (archive,) = self.downloads()
+        if all(path.is_file() for path in archive.instead):
+            return {path.name: self.read(path) for path in archive.instead}
+        data = self.read(archive.path)
+        check_digest(archive.path, data, "md5", self.archive_md5)
+        return read_members(archive.path, data, {f"{self.folder}/{name}": name for name in self.md5})
+
+    def _batch(self, name: str) -> Labelled:
+        path, data = self.directory / name, self._files[name]
         check_digest(path, data, "md5", self.md5[name])
-        batch = pickle.loads(data, encoding="latin1")  # a pickle, but of known content: its digest was just checked
-        return np.asarray(batch["data"], np.uint8).reshape(-1, *self.shape), np.asarray(batch["labels"], np.int64)
+        batch = load_batch(path, data)
+        try:
+            images, labels = np.asarray(batch["data"], np.uint8), np.asarray(batch["labels"], np.int64)
+            return images.reshape(len(labels), *self.shape), labels
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: no batch of CIFAR-10 ({error})") from None
+
+
+def read_members(path: Path, data: bytes, wanted: dict[str, str]) -> dict[str, bytes]:
+    """Contents of regular files in a tar archive, by the names that `wanted` gives them.
+
+    Nothing is unpacked: a member's path decides only whether it is read, never where anything is written.
+    """
+    found = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                if member.isreg() and member.name in wanted and (file := archive.extractfile(member)):
+                    found[wanted[member.name]] = file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: not a readable archive ({error})") from None
+    if missing := sorted(set(wanted.values()) - set(found)):
+        raise UserError(f"{path}: it has no file {missing[0]}")
+    return found
+
+
+class BatchUnpickler(pickle.Unpickler):
+    """Opens what CIFAR-10's batches are made of, arrays in plain containers, and calls nothing else."""
+
+    admitted = {
+        ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"): ("numpy", "ndarray"),
+        ("numpy", "dtype"): ("numpy", "dtype"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.admitted:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(*self.admitted[module, name])
+
+
+def load_batch(path: Path, data: bytes) -> Any:
+    """The content of one of CIFAR-10's batches, a pickle; though its digest is known, no code in it is run."""
+    try:
+        return BatchUnpickler(io.BytesIO(data), encoding="latin1").load()
+    except Exception as error:  # what a pickle may raise is no closed list
+        raise UserError(f"{path}: no batch of CIFAR-10 ({' '.join(str(error).split())[:200]})") from None

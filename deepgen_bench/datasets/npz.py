@@ -1,7 +1,5 @@
 """Images from arrays in a `.npz` or `.npy` file."""
 
-import zipfile
-import zlib
 from typing import Literal
 
 import numpy as np
@@ -10,6 +8,7 @@ from pydantic import Field
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.user_images import UserImages, UserSettings
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import read_array, read_arrays
 from deepgen_bench.settings import Settings
 
 
@@ -66,22 +65,11 @@ class Npz(UserImages):
         return self.complete(images, labels, self.settings.levels, base_seed)
 
     def _load(self, keys: set[str]) -> dict[str, np.ndarray]:
-        try:
-            file = np.load(self.path, allow_pickle=False)
-            if isinstance(file, np.ndarray):
-                file = {"images": file}
-            absent = sorted(keys - set(file))
-            if absent:
-                raise UserError(f"{self.path}: no array {absent[0]!r}; found: {', '.join(sorted(file))}")
-            arrays = {key: file[key] for key in keys}
-            strange = [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]
-            if strange:  # numpy hands out a member without the .npy magic as bytes
-                raise ValueError(f"{strange[0]!r} is no array")
-            return arrays
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: no such file") from None
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{self.path}: not a .npz or .npy file of plain arrays ({error})") from None
+        if self.path.suffix != ".npy":
+            return read_arrays(self.path, keys)
+        if absent := sorted(keys - {"images"}):
+            raise UserError(f"{self.path}: no array {absent[0]!r}; found: images")
+        return {"images": read_array(self.path)}
 
     def _images(self, key: str, array: np.ndarray) -> np.ndarray:
         """The named array as uint8 (n, c, h, w)."""

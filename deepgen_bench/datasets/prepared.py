@@ -24,14 +24,18 @@ MANIFEST = "dataset.json"
 T = TypeVar("T")
 
 
-def prepare(dataset: Dataset, base_seed: int, directory: Path) -> None:
+def prepare(
+    dataset: Dataset, base_seed: int, directory: Path, accept: Callable[[DataSpec], None] = lambda spec: None
+) -> None:
     """Write `<split>.npy`, `<split>_labels.npy` where there are labels, and `dataset.json` into `directory`.
 
-    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range. `digest` in
+    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range; `accept` may refuse the
+    data by a `UserError` before anything is written. `digest` in
     `dataset.json` stands for the contents and the spec, wherever they lie and whatever they are called.
     """
     splits = dataset.splits(base_seed)
     check_splits(dataset.name, splits)
+    accept(splits.spec)
     (directory / MANIFEST).unlink(missing_ok=True)  # an interrupted rewrite must not look whole
     arrays = {f"{split}.npy": getattr(splits, split) for split in SPLITS}
     arrays |= {f"{split}_labels.npy": labels for split, labels in splits.labels.items()}

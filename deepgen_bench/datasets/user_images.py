@@ -10,11 +10,12 @@ from pydantic import Field
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import sha256_of
+from deepgen_bench.files import sha256_of, unreadable
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings, not_identity
 
 MINIMUM_IMAGES = 10
+MINIMUM_SPLIT = 2  # one example has no spread
 
 
 class UserSettings(Settings):
@@ -50,12 +51,15 @@ class UserImages(Dataset):
         index = {split: rng.permutation(len(given)) for split, given in images.items()}
         for split in missing:
             fraction = getattr(self.settings, f"{split}_fraction")
-            kept, taken = split_off(strata[index["train"]], max(1, round(fraction * n)), rng)
+            kept, taken = split_off(strata[index["train"]], max(MINIMUM_SPLIT, round(fraction * n)), rng)
             index[split], index["train"] = index["train"][taken], index["train"][kept]
 
         def pick(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {split: given["train" if split in missing else split][i] for split, i in index.items()}
 
+        for split, chosen in index.items():
+            if len(chosen) < MINIMUM_SPLIT:
+                raise UserError(f"{self.path}: {len(chosen)} image in {split}; at least {MINIMUM_SPLIT} are needed")
         images, labels = pick(images), pick(labels) if labels else {}
         spec = DataSpec(
             images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None
@@ -67,6 +71,8 @@ class UserImages(Dataset):
         if not np.array_equal(present, np.arange(len(present))):
             gap = int(np.argmax(present != np.arange(len(present))))
             raise UserError(f"{self.path}: labels must be 0 … classes - 1, but no training image has label {gap}")
+        if len(present) < 2:
+            raise UserError(f"{self.path}: labels of 1 class; valid: at least 2 classes, or no labels")
         for split, values in labels.items():
             if not np.isin(values, present).all():
                 unknown = values[~np.isin(values, present)][0]
@@ -75,6 +81,11 @@ class UserImages(Dataset):
 
     def stamp(self, files: Iterable[Path]) -> str:
         """The fingerprint of `files`: names, sizes and times of change."""
-        stats = ((file, file.stat()) for file in files)
-        lines = [f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
-        return sha256_of("\n".join(lines).encode())
+        lines = []
+        for file in files:
+            try:
+                stat = file.stat()
+            except OSError as error:  # a link to nowhere, say
+                raise unreadable(file, error) from None
+            lines.append(f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}")
+        return sha256_of("\n".join(lines).encode(errors="surrogateescape"))

@@ -1,11 +1,14 @@
 """log p(x) of a latent-variable model with one or two latent dimensions, by quadrature."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from math import log, pi
 from typing import Any
 
 import numpy as np
+
+from deepgen_bench.memory import within_memory
 
 RADIUS = 6
 """Nodes lie in |z| <= RADIUS at first; 2e-9 (one dimension) or 2e-8 (two) of the prior is outside."""
@@ -61,7 +64,8 @@ def marginal_log_likelihood(
             part, its_top, its_sums = x[index], top[index], sums[index]
             rows = max(64, min(NODES[x.device.type], PAIRS[x.device.type] // len(some)))
             for lattice, z in _nodes(dims, step, inner, radius, int(first), rows, x.device):
-                _add(log_likelihood(part, z.float()), z.square().sum(1), radius, lattice, its_top, its_sums)
+                add = partial(_add, log_likelihood, part, z, radius, lattice, its_top, its_sums)
+                within_memory(add, len(z))
             top[index], sums[index] = its_top, its_sums
             values[some], errors[some] = _value_and_errors(its_top.cpu().numpy(), its_sums.cpu().numpy(), step, dims)
         if errors.max(axis=1).mean() <= TOLERANCE:
@@ -102,11 +106,21 @@ def _nodes(
                 yield lattice, z
 
 
-def _add(log_px: Any, squares: Any, radius: float, lattice: int, top: Any, sums: Any) -> None:
-    """Bring `top` (n,) and `sums` (n, 2^dims + 1) up to date with log p(x|z), (n, m), at nodes of |z|² = `squares`."""
+def _add(
+    log_likelihood: Callable[[Any, Any], Any],
+    x: Any,
+    z: Any,
+    radius: float,
+    lattice: int,
+    top: Any,
+    sums: Any,
+    rows: slice,
+) -> None:
+    """Bring `top` (n,) and `sums` (n, 2^dims + 1) up to date with log p(x|z) at the nodes `rows` of z (m, dims)."""
     import torch
 
-    log_joint = log_px.sub_(0.5 * squares)
+    squares = z[rows].square().sum(1)
+    log_joint = log_likelihood(x, z[rows].float()).sub_(0.5 * squares)
     highest = log_joint.amax(1)
     # most blocks are negligible for most examples, and an exponential costs more than all else; NaN is kept
     some = torch.nonzero(~(highest <= top - NEGLIGIBLE))[:, 0]

@@ -1,20 +1,17 @@
 """The Inception network of 2015-12-05 (torch-fidelity's `inception-v3-compat`), by which FID and IS are defined."""
 
-import os
+import io
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import sha256_of, write_atomic
 from deepgen_bench.metrics.features import Features, check_images
+from deepgen_bench.metrics.inception_weights import WEIGHTS_SHA256, published, read_weights
 from deepgen_bench.metrics.networks import in_batches
 
-WEIGHTS_NAME = "weights-inception-2015-12-05-6726825d.pth"
-WEIGHTS_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{WEIGHTS_NAME}"
-WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-WEIGHTS_SIZE = 95_628_359
 BATCH = 64
 
 
@@ -47,45 +44,25 @@ def load_inception(
 ) -> Inception:
     """The extractor with its published weights: from `weights`, else torch's cache, else downloaded into that cache.
 
-    The file is a pickle, so it is opened only if its SHA-256 is `expected_sha256`. Raises `UserError` if it is not,
-    or if the download fails, with the address and the place to put the file.
+    The file is a pickle, so it is opened only if its SHA-256 is `expected_sha256`, and for tensors only. Raises
+    `UserError` if it is not, or if the download fails, with the address and the place to put the file.
     """
-    path = weights or Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_NAME
-    if not path.is_file():
-        if weights:
-            raise UserError(f"{path}: no such file; the Inception weights are at {WEIGHTS_URL}")
-        _download(path, expected_sha256)
-    digest = sha256_of(path)
-    if digest != expected_sha256:
-        raise UserError(
-            f"{path}: {path.stat().st_size} bytes with SHA-256 {digest}, expected {expected_sha256}"
-            f" (the published weights have {WEIGHTS_SIZE} bytes)"
-        )
-    return Inception(_network(path), digest, device, levels)
+    data = read_weights(weights, expected_sha256)
+    return Inception(_network(data, published(weights).path), expected_sha256, device, levels)
 
 
-def _network(path: Path) -> torch.nn.Module:
+def _network(data: bytes, path: Path) -> torch.nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     # building the layers draws an initialisation, from the global generator, that the weights then replace
     with torch.random.fork_rng(devices=[]):
         try:
+            # torch-fidelity unpickles whatever it is given, so it is given what has been read as mere tensors
+            tensors = io.BytesIO()
+            torch.save(torch.load(io.BytesIO(data), weights_only=True), tensors)
+            tensors.seek(0)
             return FeatureExtractorInceptionV3(
-                "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=os.fspath(path)
+                "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
             )
-        except RuntimeError as error:
+        except (RuntimeError, UnpicklingError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: not the weights of inception-v3-compat ({str(error).splitlines()[0]})") from None
-
-
-def _download(path: Path, expected_sha256: str) -> None:
-    from urllib.request import urlopen
-
-    try:
-        with urlopen(WEIGHTS_URL, timeout=60) as response:
-            data = response.read()
-    except OSError as error:
-        where = f"place the file at {path}, or name it in inception_weights"
-        raise UserError(f"cannot download {WEIGHTS_URL} ({error}); {where}") from None
-    if sha256_of(data) != expected_sha256:
-        raise UserError(f"{WEIGHTS_URL}: {len(data)} bytes with SHA-256 {sha256_of(data)}, expected {expected_sha256}")
-    write_atomic(path, lambda file: file.write(data))

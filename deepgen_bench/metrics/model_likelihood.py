@@ -13,6 +13,7 @@ import numpy as np
 
 from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.memory import within_memory
 from deepgen_bench.metrics.arrays import as_points
 from deepgen_bench.metrics.likelihood import (
     active_units,
@@ -285,8 +286,16 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
     z = mean[:, None] + (0.5 * log_variance).exp()[:, None] * noise
     flat, rows = z.flatten(0, 1), ROWS[x.device.type]
     owner = torch.arange(len(x), device=x.device).repeat_interleave(k)
-    parts = zip(owner.split(rows), flat.split(rows), strict=True)
-    log_px = torch.cat([model.log_likelihood(x[None, of], part[None])[0] for of, part in parts]).double().view(-1, k)
+    parts = [
+        part
+        for start in range(0, len(flat), rows)
+        for part in within_memory(
+            lambda rows: model.log_likelihood(x[None, owner[rows]], flat[None, rows])[0],
+            min(rows, len(flat) - start),
+            start,
+        )
+    ]
+    log_px = torch.cat(parts).double().view(-1, k)
     ratio = 0.5 * (noise.double() ** 2 - z.double() ** 2).sum(-1) + 0.5 * log_variance.double().sum(-1, keepdim=True)
     arrays = mean.double(), log_variance.double(), log_px + ratio, log_px
     mean_, log_variance_, weights, log_px_ = (array.cpu().numpy() for array in arrays)

@@ -5,19 +5,26 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from deepgen_bench.memory import within_memory
+
 
 def in_batches(
     forward: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], images: np.ndarray, batch_size: int, device: str
 ) -> tuple[np.ndarray, ...]:
     """`forward` on uint8 batches of `images` (n, c, h, w), each of its outputs joined to a float64 array (n, …).
 
-    The batch size is a constant of each network, not a matter of memory: it can change the last bits.
+    The batch size is a constant of each network, as it can change the last bits; only where memory does not suffice
+    are batches smaller.
     """
-    outputs = []
+
+    def evaluate(rows: slice) -> list[np.ndarray]:
+        # a copy, because stored arrays are mapped read-only and torch takes no reversed ones
+        batch = torch.from_numpy(images[rows].copy()).to(device)
+        return [output.double().cpu().numpy() for output in forward(batch)]
+
+    outputs: list[list[np.ndarray]] = []
     # TF32, on by default for convolutions, would make features depend on the GPU's generation
     with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
         for start in range(0, len(images), batch_size):
-            # a copy, because stored arrays are mapped read-only and torch takes no reversed ones
-            batch = torch.from_numpy(images[start : start + batch_size].copy()).to(device)
-            outputs.append([output.double().cpu().numpy() for output in forward(batch)])
+            outputs += within_memory(evaluate, min(batch_size, len(images) - start), start)
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))

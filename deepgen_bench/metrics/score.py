@@ -1,6 +1,6 @@
 """Score samples that a user brings as files, without an experiment."""
 
-import zipfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -10,10 +10,13 @@ import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
+from deepgen_bench.files import read_arrays
 from deepgen_bench.metrics.features import Extractor, Features, as_vectors
 from deepgen_bench.metrics.fidelity import FidelitySettings, measure_features
 from deepgen_bench.metrics.frechet import frechet_distance_from_moments, moments
 from deepgen_bench.metrics.measurement import Measurement
+
+LARGEST = 1e150  # beyond it squares overflow
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,12 @@ def score(
             extraction_seconds=seconds,
         )
     a, b = _moments(first), _moments(second)
-    value = frechet_distance_from_moments(a.mean, a.covariance, b.mean, b.covariance)
+    try:
+        value = frechet_distance_from_moments(a.mean, a.covariance, b.mean, b.covariance)
+    except UserError as error:
+        names = {"mean1": f"{real}: mu", "mean2": f"{generated}: mu"}
+        names |= {"covariance1": f"{real}: sigma", "covariance2": f"{generated}: sigma"}
+        raise UserError(re.sub("|".join(names), lambda found: names[found[0]], str(error))) from None
     return [
         Measurement(
             metric="frechet_distance",
@@ -113,22 +121,28 @@ def _read(path: Path) -> np.ndarray | Moments:
         if not files:
             raise UserError(f"{path}: no image files in this folder")
         return read_images(files, None)
-    try:
-        data = np.load(path, allow_pickle=False)
-        arrays = {"": data} if isinstance(data, np.ndarray) else dict(data)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file or folder") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a folder, .npy or .npz file ({error})") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    arrays = read_arrays(path)
     if {"mu", "sigma"} <= set(arrays):
         return Moments(arrays["mu"], arrays["sigma"])
     if len(arrays) != 1 and "arr_0" not in arrays:
-        raise UserError(f"{path}: arrays {', '.join(sorted(arrays))}; expected mu and sigma, arr_0, or a single array")
+        raise UserError(
+            f"{path}: arrays {', '.join(sorted(arrays)) or 'none'}; expected mu and sigma, arr_0, or a single array"
+        )
     return _examples(path, arrays["arr_0"] if "arr_0" in arrays else next(iter(arrays.values())))
 
 
 def _examples(path: Path, array: np.ndarray) -> np.ndarray:
+    if array.ndim >= 1 and len(array) < 2:
+        raise UserError(f"{path}: {len(array)} examples, at least 2 are needed")
     if array.ndim == 2:
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {array.dtype} of shape {array.shape}; vectors (n, d) must be real numbers")
+        if array.size == 0:
+            raise UserError(f"{path}: empty, shape {array.shape}")
+        if not (np.abs(array.astype(np.float64)) < LARGEST).all():  # NaN is not smaller
+            raise UserError(f"{path}: not all values are finite and below {LARGEST:g}")
         return array
     if array.dtype != np.uint8:
         raise UserError(f"{path}: {array.dtype} of shape {array.shape}; images must be uint8, vectors (n, d)")

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
+from deepgen_bench.memory import within_memory
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
 from deepgen_bench.training.batches import Batches
@@ -78,11 +79,12 @@ class DeepModel(GenerativeModel):
         """See `deepgen_bench.training.loop.Trainable`."""
 
     @abstractmethod
-    def generate(self, z: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Samples (S, B, D) in the model's own data units for latent (S, B, latent_dim), by output.
+    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Samples (S, B, D) in the model's own data units for latent (S, B, latent_dim) and `noise`, by output."""
 
-        `draws` gives what further noise a sample needs.
-        """
+    def draw_noise(self, draws: Draws, rows: int) -> Tensor:
+        """What so many samples need beside their latent variables, (S, rows, …); nothing here."""
+        return torch.empty(len(draws.generators), rows, 0, device=self.device)
 
     def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
@@ -179,12 +181,18 @@ class DeepModel(GenerativeModel):
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
         draws = Draws([seed], self.device)
         parts: dict[str, list[np.ndarray]] = {output: [] for output in self.settings.outputs(self.spec.support)}
-        for start in range(0, n, SAMPLE_ROWS):
+        for _ in range(0, n, SAMPLE_ROWS):
             z = draws.normal(SAMPLE_ROWS, self.settings.latent_dim)
-            for output, x in self.generate(z, draws).items():
-                if output in parts:
-                    parts[output].append(self.stored(x[0, : n - start]))
-        return {output: np.concatenate(arrays) for output, arrays in parts.items()}
+            noise = self.draw_noise(draws, SAMPLE_ROWS)
+
+            def stored(rows: slice, z: Tensor = z, noise: Tensor = noise) -> dict[str, np.ndarray]:
+                made = self.generate(z[:, rows], noise[:, rows])
+                return {output: self.stored(made[output][0]) for output in parts}
+
+            for part in within_memory(stored, SAMPLE_ROWS):
+                for output, array in part.items():
+                    parts[output].append(array)
+        return {output: np.concatenate(arrays)[:n] for output, arrays in parts.items()}
 
     def stored(self, x: Tensor) -> np.ndarray:
         """Samples (n, D) on the data's own grid: uint8 grey levels (n, c, h, w), or float64 vectors."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
+from deepgen_bench.memory import within_memory
 from deepgen_bench.models.deep import DeepModel, Networks
 from deepgen_bench.training.streams import Draws
 
@@ -69,16 +70,21 @@ class AdversarialModel(DeepModel):
         points = self.validation[:, :POINTS].expand(len(self.module.shift), -1, -1)
         draws = Draws([self.validation_seed], self.device)
         z = draws.normal(points.shape[1], self.settings.latent_dim)
-        fake = self.generator(z.expand(len(self.module.shift), -1, -1))
+        z = z.expand(len(self.module.shift), -1, -1)
+        fake = torch.cat(within_memory(lambda rows: self.generator(z[:, rows]), z.shape[1]), 1)
         directions = F.normalize(draws.normal(PROJECTIONS, self.spec.dim)[0], dim=-1)
         score = sliced_w2(points, fake, directions)
-        return {"validation_score": score} | self.critic_figures(self.critic(points), self.critic(fake))
+        # scores of both (S, 2, n)
+        scores = within_memory(
+            lambda rows: torch.stack([self.critic(x[:, rows]) for x in (points, fake)], 1), points.shape[1]
+        )
+        return {"validation_score": score} | self.critic_figures(*torch.cat(scores, 2).unbind(1))
 
     @abstractmethod
     def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What is logged of the critic's scores (S, n) on held-out data and on samples."""
 
-    def generate(self, z: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
         return {"": self.generator(z)}
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 # MKL rounds a product by where in memory its operands begin, and that differs between replicates of odd widths. Asked
 # for strict results it does not. It reads this when it first multiplies; AVX2 kernels are as fast as its own choice.
-os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
+os.environ["MKL_CBWR"] = "AVX2,STRICT"
 
 
 def uniform(shape: Sequence[int], bound: float, generators: Sequence[torch.Generator]) -> nn.Parameter:

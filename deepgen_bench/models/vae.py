@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
+from deepgen_bench.memory import within_memory
 from deepgen_bench.models.deep import DeepModel, Networks
 from deepgen_bench.training.streams import Draws
 
@@ -127,9 +128,13 @@ class VAE(DeepModel):
     def validate(self) -> dict[str, Tensor]:
         x = self.validation.expand(len(self.module.shift), -1, -1)
         noise = Draws([self.validation_seed], self.device).normal(x.shape[1], self.settings.latent_dim)
-        mean, log_variance = self.encode(x)
-        reconstruction = self.log_likelihood(x, mean + (0.5 * log_variance).exp() * noise).mean(1)
-        kl = kl_to_standard_normal(mean, log_variance).mean(1)
+
+        def parts(rows: slice) -> Tensor:
+            mean, log_variance = self.encode(x[:, rows])
+            z = mean + (0.5 * log_variance).exp() * noise[:, rows]
+            return torch.stack([self.log_likelihood(x[:, rows], z), kl_to_standard_normal(mean, log_variance)])
+
+        reconstruction, kl = torch.cat(within_memory(parts, x.shape[1]), 2).mean(2)
         # -ELBO, the score that any latent-variable objective here is a bound to
         return {
             "validation_score": kl - reconstruction,
@@ -137,9 +142,11 @@ class VAE(DeepModel):
             "tau": self.log_tau().exp().flatten(),
         }
 
-    def generate(self, z: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def draw_noise(self, draws: Draws, rows: int) -> Tensor:
+        return draws.normal(rows, self.spec.dim)
+
+    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
         out = self.decode(z)
-        noise = draws.normal(*out.shape[1:])
         if self.settings.decoder == "bernoulli":
             mean = out.sigmoid()
             return {"mean": mean, "draw": (torch.special.ndtr(noise) < mean).float()}

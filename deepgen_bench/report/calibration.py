@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_json, write_text
 from deepgen_bench.report.render import Cell, Table, to_markdown
 
@@ -14,7 +15,7 @@ COLUMNS += ["deviation", "deviation_in_errors", "tolerance", "verdict", "expecte
 
 def write_calibration(parts: Sequence[Path], directory: Path) -> str:
     """Write `calibration.csv` (all digits) and `calibration.md` in `directory`; one line that sums them up."""
-    lines = pd.DataFrame([row for part in parts for row in read_json(part)])
+    lines = pd.DataFrame([row for part in parts for row in _read(part)])
     lines["deviation"] = lines["estimate"] - lines["truth"]
     # below this it is rounding, not sampling
     error = lines["std_error"].where(lines["std_error"] > 1e-6 * lines["truth"].abs().clip(lower=1))
@@ -22,6 +23,16 @@ def write_calibration(parts: Sequence[Path], directory: Path) -> str:
     write_text(directory / "calibration.csv", lines[COLUMNS].to_csv(index=False, lineterminator="\n"))
     write_text(directory / "calibration.md", to_markdown(table(lines), columns=9))
     return summary(lines)
+
+
+def _read(path: Path) -> list[dict]:
+    rows = read_json(path)
+    needed = {*COLUMNS} - {"deviation", "deviation_in_errors"}
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) and needed <= set(row) for row in rows)):
+        raise UserError(
+            f"{path}: not lines of a check, each with {', '.join(sorted(needed))}; delete it to run it anew"
+        )
+    return rows
 
 
 def summary(lines: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepgen_bench.config_file import shown
 from deepgen_bench.errors import UserError
 from deepgen_bench.report.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
 from deepgen_bench.results import metric_files, parse_variant
@@ -86,8 +87,9 @@ def _read(path: Path) -> pd.DataFrame:
     dtypes = dict.fromkeys(PAIR[:-1], "str") | {"difference": "float64", "std_error": "float64", "n": "int64"}
     try:
         table = pd.read_csv(path, dtype=dtypes, keep_default_na=False)
-    except ValueError as error:
-        raise UserError(f"{path}: not a readable table of paired differences ({error})") from None
+    except (ValueError, OverflowError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a readable table of paired differences ({why})") from None
     if list(table) != COLUMNS:
-        raise UserError(f"{path}: found columns {', '.join(table)}; valid: {', '.join(COLUMNS)}")
+        raise UserError(f"{path}: found columns {shown(list(table))}; valid: {', '.join(COLUMNS)}")
     return table

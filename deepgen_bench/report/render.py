@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Literal
 
+from deepgen_bench.errors import printable
+
 Emphasis = Literal["", "bold", "italic"]
 
 
@@ -47,8 +49,8 @@ def to_csv(table: Table) -> str:
     """One block however wide; no emphasis, no notes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.header)
-    writer.writerows([[cell.text for cell in row] for row in table.rows])
+    writer.writerow(map(_inert, table.header))
+    writer.writerows([[_inert(cell.text) for cell in row] for row in table.rows])
     return text.getvalue()
 
 
@@ -79,7 +81,9 @@ def to_latex(table: Table, columns: int = 4) -> str:
     for block in _blocks(table, lambda widths: len(widths) - table.lead <= columns):
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}", r"\toprule"]
         lines += [" & ".join(map(_stacked, block.header)) + r" \\", r"\midrule"]
-        lines += [" & ".join(bold[c.emphasis].format(_latex(c.text)) for c in row) + r" \\" for row in block.rows]
+        rows = [" & ".join(bold[cell.emphasis].format(_latex(cell.text)) for cell in row) for row in block.rows]
+        # at the end of the row above, a bracket would be read as its optional argument and * as its star
+        lines += [re.sub(r"^[\[*]", r"{\g<0>}", row) + r" \\" for row in rows]
         lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
     lines += [r"\begin{minipage}{\linewidth}\footnotesize", *(_latex(note) + r"\par" for note in table.notes)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
@@ -88,11 +92,12 @@ def to_latex(table: Table, columns: int = 4) -> str:
 def to_text(table: Table, width: int = 120) -> str:
     """Aligned columns for a terminal, in blocks no wider than `width`, then the notes; what is bold has a star."""
     marks = {"": "{}", "bold": "{}*", "italic": "{}"}
-    parts = [table.title]
+    parts = [printable(table.title)]
     for block in _blocks(table, lambda widths: sum(widths) + 2 * (len(widths) - 1) <= width):
-        lines = [block.header, *([marks[cell.emphasis].format(cell.text) for cell in row] for row in block.rows)]
+        lines = [list(map(printable, block.header))]
+        lines += [[marks[cell.emphasis].format(printable(cell.text)) for cell in row] for row in block.rows]
         parts.append("\n".join("  ".join(line).rstrip() for line in _aligned(lines)))
-    notes = [textwrap.fill(note, width, initial_indent="- ", subsequent_indent="  ") for note in table.notes]
+    notes = [textwrap.fill(printable(note), width, initial_indent="- ", subsequent_indent="  ") for note in table.notes]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
@@ -128,8 +133,14 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[line[0].ljust(widths[0]), *rest[1:]] for line, rest in zip(lines, padded, strict=True)]
 
 
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; numbers with a sign stay as they are."""
+    text = printable(text)
+    return f"'{text}" if re.match(r"[=@]|[+-](?![\d.])", text) else text
+
+
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\|*_`<>]|\](?=\())", r"\\\1", text)
+    return re.sub(r"([\\|*_`<>&~$]|\](?=[(\[:]))", r"\\\1", printable(text))
 
 
 def _stacked(heading: str) -> str:
@@ -144,5 +155,5 @@ def _latex(text: str) -> str:
     special |= {char: "\\" + char for char in "&%$#_{}"}
     special |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$"}
     special |= {"∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$"}
-    text = "".join(special.get(char, char) for char in text)
+    text = "".join(special.get(char, char) for char in printable(text))
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus sign, not a hyphen

@@ -80,10 +80,9 @@ def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extrac
         directory = store.extractor_dir(dataset)
         or_anew(lambda: checked(directory), lambda: train_extractor(store, dataset))
         extractors["classifier"] = Classifier.load(directory / WEIGHTS, device)
-    if store.experiment.uses_extractor(dataset, "inception"):
+    for weights in store.experiment.weights(dataset):
         from deepgen_bench.metrics.inception import load_inception
 
         levels = open_data(store, dataset).spec.levels
-        weights = store.experiment.metric_settings("fidelity", dataset).inception_weights
         extractors["inception"] = load_inception(weights, device, levels or 256)
     return extractors

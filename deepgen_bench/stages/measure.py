@@ -6,6 +6,7 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from deepgen_bench.files import (
 )
 from deepgen_bench.identity import code_identity
 from deepgen_bench.measured import write_measured
+from deepgen_bench.memory import or_lower
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.measurement import Measurement, variant_text
@@ -75,18 +77,24 @@ class Block:
         return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
 
     def cached(
-        self, run: Run, name: str, identity: Any, measure: Callable[[], tuple[list[Row], Vectors]]
+        self, run: Run, name: str, identity: Any, costly: str, measure: Callable[[], tuple[list[Row], Vectors]]
     ) -> tuple[list[Row], Vectors]:
-        """The rows and per-example values measured earlier under this identity, or measured now."""
+        """The rows and per-example values measured earlier under this identity, or measured now.
+
+        `costly` names the settings that decide how much memory it takes.
+        """
         identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
         path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
         arrays = path.with_suffix(".npz")
 
         def make() -> None:
-            rows, vectors = measure()
+            with or_lower(costly, f"{self.dataset}/{self.model} {name}"):
+                rows, vectors = measure()
             if vectors:
                 write_arrays(arrays, vectors)
-            write_sealed(path, identity | {"rows": rows, "vectors": sha256_of(arrays) if vectors else ""})
+            write_sealed(
+                path, identity | {"rows": list(map(plain, rows)), "vectors": sha256_of(arrays) if vectors else ""}
+            )
             for written in (path, arrays):
                 remove_parts(path.parent, written.name)
 
@@ -103,20 +111,18 @@ class Block:
         return or_anew(read, make)
 
 
+def plain(row: Row) -> Row:
+    """A row that JSON can hold: infinite numbers as text, which the tidy table reads as numbers."""
+    return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in row.items()}
+
+
 def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     """All families of sample metrics on all replicates of the block."""
     todo = Block(store, dataset, model, block)
     # feature networks alone need a device, and those only for images
     device = open_device(store.experiment.device) if todo.prepared.spec.levels else "cpu"
     extractors = load_extractors(store, dataset, device)
-    context = Context(
-        todo.prepared.spec,
-        store.experiment.base_seed,
-        dataset,
-        todo.prepared.split("train"),
-        extractors,
-        Modes(todo.made.modes, todo.made.sd) if isinstance(todo.made, GaussianMixture) else None,
-    )
+    context = sample_context(store, dataset, extractors)
     test = todo.prepared.split("test")
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} sample metrics") as progress:
@@ -137,10 +143,19 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
                     return found, {}
 
                 if run.info["status"] == "ok":
-                    rows += todo.cached(run, name, identity, measure)[0]
+                    costly = f"metrics.{name}.n" if "n" in type(settings).model_fields else "samples"
+                    rows += todo.cached(run, name, identity, costly, measure)[0]
                 progress(done, len(todo.runs), name)
     rows += diverged_rows(todo, Measurement("frechet_distance", None, direction="min"))
     write_measured(store.measurements(dataset, model, block, "sample"), rows)
+
+
+def sample_context(store: Store, dataset: str, extractors: dict[str, Extractor]) -> Context:
+    """What the families of sample metrics are told about a dataset."""
+    prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
+    modes = Modes(made.modes, made.sd) if isinstance(made, GaussianMixture) else None
+    train = prepared.split("train")
+    return Context(prepared.spec, store.experiment.base_seed, dataset, train, extractors, modes)
 
 
 def digests(extractors: dict[str, Extractor]) -> dict[str, list[str]]:
@@ -205,7 +220,8 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 return found, kept
 
             if run.info["status"] == "ok":
-                measured, values = todo.cached(run, "likelihood", identity, measure)
+                costly = "likelihood.k or likelihood.n"
+                measured, values = todo.cached(run, "likelihood", identity, costly, measure)
                 rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
                 vectors |= {f"{run_id}/{name}": vector for name, vector in values.items()}

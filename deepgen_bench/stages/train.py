@@ -12,8 +12,16 @@ from deepgen_bench.damage import Damaged
 from deepgen_bench.device import open_device
 from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
+from deepgen_bench.memory import or_lower
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.provenance import git_state, peak_memory_mb, platform_key, scheduler_job
+from deepgen_bench.provenance import (
+    determinism,
+    git_state,
+    nondeterministic_operations,
+    peak_memory_mb,
+    platform_key,
+    scheduler_job,
+)
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
@@ -103,7 +111,9 @@ class Job:
         }
         fits_to = common | {"format": code_identity("deepgen_bench.training.checkpoint")}
         keeper = model.keeper = Keeper(self.checkpoint, fits_to, self.experiment.checkpoint_seconds)
-        with Progress(f"{self.dataset}/{self.model} seeds {seeds}") as progress:
+        what = f"{self.dataset}/{self.model} seeds {seeds}"
+        costly = self.costly_settings(model.settings, seeds)
+        with Progress(what) as progress, or_lower(costly, what), nondeterministic_operations() as operations:
             fits = model.fit(data, seeds, self.streams, budget, progress)
         common |= {
             "spec": self.prepared.spec.to_json(),
@@ -114,6 +124,8 @@ class Job:
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": keeper.resumed_at,
             "scheduler_job": scheduler_job(),
+            "determinism": determinism(),
+            "nondeterministic_operations": operations,
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -122,6 +134,15 @@ class Job:
             if fit.status != "ok":
                 print(f"{self.dataset}/{self.model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
         self.checkpoint.unlink(missing_ok=True)
+
+    def costly_settings(self, settings: Any, seeds: list[int]) -> str:
+        """What decides how much memory a training needs, with its present values."""
+        if self.family not in ("latent", "implicit"):
+            return f"the number of training examples of {self.dataset}"
+        names = ["batch_size", "channels" if settings.network == "conv" else "hidden"]
+        values = " or ".join(f"{name} ({getattr(settings, name)})" for name in names)
+        together = f", or seeds_per_job ({self.experiment.seeds_per_job})" if len(seeds) > 1 else ""
+        return f"{values} of {self.model} on {self.dataset}{together}"
 
     def sample(self, run: Run) -> None:
         """Have as many samples of a trained replicate as this experiment wants."""

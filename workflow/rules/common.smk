@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from deepgen_bench.config import load_experiment
+from deepgen_bench.config_file import read_config
 from deepgen_bench.errors import UserError
 from deepgen_bench.plan import Plan
 from deepgen_bench.resources import Demand, wanted_gpus
@@ -13,8 +14,12 @@ from deepgen_bench.resources import Demand, wanted_gpus
 HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
 
 try:
+    for path in workflow.configfiles:
+        read_config(Path(path))  # Snakemake would take the last of two equal keys
     PLAN = Plan(load_experiment(config))
     PLAN.store.check_format()
+    PLAN.experiment.check_weights()
+    DATA = {dataset: PLAN.prepare(dataset) for dataset in PLAN.experiment.datasets}
     GPU = wanted_gpus(PLAN.experiment.device, HERE)
 except UserError as error:
     sys.exit(f"error: {error}")
@@ -46,7 +51,7 @@ wildcard_constraints:
 
 
 def prepare_identity(wildcards):
-    return PLAN.prepare(wildcards.dataset)
+    return DATA[wildcards.dataset]
 
 
 def train_identity(wildcards):
