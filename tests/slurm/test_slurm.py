@@ -6,6 +6,7 @@ What takes long goes on beside other tests: a job that exceeds its time is notic
 import json
 import re
 from collections.abc import Callable
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -91,9 +92,40 @@ def too_slow(make_project: MakeProject) -> Held:
     return Held(make_project, "too_slow", "--set-resources", "train:runtime=1 if attempt == 1 else 60", device="cpu")
 
 
+class Sharing:
+    """Two experiments at once that have a seed in common, held so that one must wait for the other; without a GPU."""
+
+    seeds: ClassVar = {"one": [0, 1], "two": [1, 2]}
+
+    def __init__(self, make_project: MakeProject):
+        self.project = make_project("sharing")
+        (self.project.folder / "hold").touch()
+        for name, seeds in self.seeds.items():
+            self.project.submit(name, self.project.experiment(name, small(seeds=seeds, device="cpu")))
+
+    @property
+    def said(self) -> str:
+        """What the jobs that train have said."""
+        logs = [self.project.folder / TRAIN_LOG.format(name=name) for name in self.seeds]
+        return "".join(log.read_text() for log in logs if log.is_file())
+
+
+@pytest.fixture(scope="session")
+def sharing(make_project: MakeProject) -> Sharing:
+    return Sharing(make_project)
+
+
+@pytest.fixture(scope="session")
+def alone(make_project: MakeProject) -> Project:
+    """The quick experiment on this machine alone, begun and not waited for."""
+    project = make_project("alone")
+    project.start("driver", "--cores", "2", "--configfile", "configs/quick.yaml")
+    return project
+
+
 @pytest.fixture(autouse=True, scope="session")
-def beside(too_slow: Held, alone: Project) -> None:
-    """Both begin before any test."""
+def beside(too_slow: Held, sharing: Sharing, alone: Project) -> None:
+    """All of them begin before any test."""
 
 
 def test_a_cancelled_job_is_retried_a_preempted_one_starts_again_and_both_go_on(make_project: MakeProject) -> None:
@@ -119,26 +151,43 @@ def test_a_cancelled_job_is_retried_a_preempted_one_starts_again_and_both_go_on(
 # the quick experiment
 
 
-@pytest.fixture(scope="session")
-def alone(make_project: MakeProject) -> Project:
-    """The quick experiment on this machine alone, begun and not waited for."""
-    project = make_project("alone")
-    project.start("driver", "--cores", "2", "--configfile", "configs/quick.yaml")
-    return project
-
-
 class Quick:
     """The quick experiment, on the cluster."""
 
     def __init__(self, make_project: MakeProject):
         self.project = make_project("quick")
         self.driver = self.project.submit("driver", "configs/quick.yaml", "--config", "device=auto")
-        assert self.driver.finish(400) == 0, self.driver.said[-5000:]
 
 
 @pytest.fixture(scope="session")
-def quick(make_project: MakeProject) -> Quick:
+def begun(make_project: MakeProject) -> Quick:
     return Quick(make_project)
+
+
+@pytest.fixture(scope="session")
+def quick(begun: Quick) -> Quick:
+    """The same, finished."""
+    assert begun.driver.finish(400) == 0, begun.driver.said[-5000:]
+    return begun
+
+
+def test_experiments_that_run_at_once_share_data_and_replicates(sharing: Sharing, begun: Quick) -> None:
+    project = sharing.project
+    wait_for("a job that waits for the other's replicate", lambda: "waiting for process" in sharing.said, 120)
+    (project.folder / "hold").unlink()
+    for driver in project.drivers:
+        assert driver.finish(120) == 0, driver.said[-5000:]
+    assert len(list(project.folder.glob("results/data/*/*/dataset.json"))) == 1
+    assert [path.parent.name for path in project.runs()] == ["seed_0", "seed_1", "seed_2"]
+    for seed in (0, 1, 2):
+        assert sharing.said.count(f"seed {seed}: not trained yet") == 1
+    tables = [pd.read_csv(project.folder / f"results/{name}/metrics.csv") for name in sharing.seeds]
+    assert [sorted(set(rows.seed)) for rows in tables] == list(sharing.seeds.values())
+    shared = [rows[rows.seed == 1].drop(columns="experiment").reset_index(drop=True) for rows in tables]
+    pd.testing.assert_frame_equal(*shared, check_exact=True)
+
+
+# the quick experiment, finished
 
 
 def test_each_training_got_one_gpu(quick: Quick) -> None:
@@ -202,34 +251,6 @@ def test_a_third_gpu_is_refused_and_a_job_without_cuda_fails_with_one_line(quick
     assert len(submitted(needy, "group_block")) == 1
     *_, last = (home / "needy/logs/train/digits/gan_1.log").read_text().splitlines()
     assert last == "error: device: cuda, but the driver shows no CUDA device; valid here: auto, cpu"
-
-
-# experiments that share
-
-
-def test_experiments_that_run_at_once_share_data_and_replicates(make_project: MakeProject) -> None:
-    project = make_project("sharing")
-    hold = project.folder / "hold"
-    hold.touch()
-    seeds = {"one": [0, 1], "two": [1, 2]}
-    drivers = [project.submit(name, project.experiment(name, small(seeds=mine))) for name, mine in seeds.items()]
-    logs = [project.folder / TRAIN_LOG.format(name=name) for name in seeds]
-
-    def said() -> list[str]:
-        return [log.read_text() for log in logs if log.is_file()]
-
-    wait_for("a job that waits for the other's replicate", lambda: "waiting for process" in "".join(said()), 120)
-    hold.unlink()
-    for driver in drivers:
-        assert driver.finish(120) == 0, driver.said[-5000:]
-    assert len(list(project.folder.glob("results/data/*/*/dataset.json"))) == 1
-    assert [path.parent.name for path in project.runs()] == ["seed_0", "seed_1", "seed_2"]
-    for seed in (0, 1, 2):
-        assert "".join(said()).count(f"seed {seed}: not trained yet") == 1
-    tables = [pd.read_csv(project.folder / f"results/{name}/metrics.csv") for name in seeds]
-    assert [sorted(set(rows.seed)) for rows in tables] == list(seeds.values())
-    shared = [rows[rows.seed == 1].drop(columns="experiment").reset_index(drop=True) for rows in tables]
-    pd.testing.assert_frame_equal(*shared, check_exact=True)
 
 
 # last, for it takes longest
