@@ -152,11 +152,21 @@ def test_a_cancelled_job_is_retried_a_preempted_one_starts_again_and_both_go_on(
 
 
 class Quick:
-    """The quick experiment, on the cluster."""
+    """The quick experiment on the cluster and, at the same time, two that want what the cluster has not."""
 
     def __init__(self, make_project: MakeProject):
         self.project = make_project("quick")
         self.driver = self.project.submit("driver", "configs/quick.yaml", "--config", "device=auto")
+        # why a group cannot be submitted is not said
+        three = ("--resources", "gpu=3", "--set-resources", "train:gpu=3", "--groups", "aggregate=tables")
+        self.greedy = self._train_one("greedy", "auto", *three)
+        self.needy = self._train_one("needy", "cuda")
+
+    def _train_one(self, name: str, device: str, *arguments: str) -> Driver:
+        changes = {"seeds": [7], "models": {"gan": {}}, "device": device}
+        config = self.project.experiment(name, QUICK | changes)
+        target = f"results/{name}/train/digits/gan/block_1.json"
+        return self.project.submit(name, config, "--retries", "0", *arguments, "--", target)
 
 
 @pytest.fixture(scope="session")
@@ -185,9 +195,6 @@ def test_experiments_that_run_at_once_share_data_and_replicates(sharing: Sharing
     assert [sorted(set(rows.seed)) for rows in tables] == list(sharing.seeds.values())
     shared = [rows[rows.seed == 1].drop(columns="experiment").reset_index(drop=True) for rows in tables]
     pd.testing.assert_frame_equal(*shared, check_exact=True)
-
-
-# the quick experiment, finished
 
 
 def test_each_training_got_one_gpu(quick: Quick) -> None:
@@ -227,30 +234,20 @@ def test_a_local_run_finds_nothing_to_do(quick: Quick) -> None:
     assert driver.finish(60) == 0 and "Nothing to be done" in driver.said
 
 
-def test_a_third_gpu_is_refused_and_a_job_without_cuda_fails_with_one_line(quick: Quick) -> None:
-    changes = {"seeds": [7], "models": {"gan": {}}}
-    home, target = quick.project.folder / "results", "results/{}/train/digits/gan/block_1.json"
-    greedy = quick.project.submit(
-        "greedy",
-        quick.project.experiment("greedy", QUICK | changes | {"device": "auto"}),
-        *("--retries", "0", "--resources", "gpu=3", "--set-resources", "train:gpu=3"),
-        # why a group cannot be submitted is not said
-        *("--groups", "aggregate=tables"),
-        *("--", target.format("greedy")),
+def test_a_third_gpu_is_refused(quick: Quick) -> None:
+    assert quick.greedy.finish(60) == 1
+    assert "Requested node configuration is not available" in quick.greedy.said
+    assert not submitted(quick.greedy, "rule_train")
+
+
+def test_a_job_that_needs_cuda_and_finds_none_fails_with_one_line(quick: Quick) -> None:
+    """And a login node without a GPU is no reason to refuse the experiment."""
+    assert quick.needy.finish(90) == 1
+    assert len(submitted(quick.needy, "group_block")) == 1
+    (log,) = quick.project.folder.glob("results/needy/logs/train/digits/gan_*.log")
+    assert log.read_text().splitlines()[-1] == (
+        "error: device: cuda, but the driver shows no CUDA device; valid here: auto, cpu"
     )
-    needy = quick.project.submit(
-        "needy",
-        quick.project.experiment("needy", QUICK | changes | {"device": "cuda"}),
-        *("--retries", "0", "--", target.format("needy")),
-    )
-    assert greedy.finish(60) == 1
-    assert "Requested node configuration is not available" in greedy.said
-    assert not submitted(greedy, "rule_train")
-    # a login node without a GPU is no reason to refuse the experiment
-    assert needy.finish(90) == 1
-    assert len(submitted(needy, "group_block")) == 1
-    *_, last = (home / "needy/logs/train/digits/gan_1.log").read_text().splitlines()
-    assert last == "error: device: cuda, but the driver shows no CUDA device; valid here: auto, cpu"
 
 
 # last, for it takes longest
