@@ -12,6 +12,8 @@ from deepgen_bench.locks import take
 # One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
 # numbers reproducible to the bit, so it is set here and not left to the environment.
 THREADS = 1
+# what SLURM, PBS and LSF call the job that a process belongs to
+SCHEDULER_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 
 # locks of GPUs, open for as long as the process lives
 TAKEN: list[IO[str]] = []
@@ -52,12 +54,11 @@ def open_device(device: str) -> str:
     """Make `device` ready for torch and return what it became: "cpu" or "cuda".
 
     With several GPUs the job takes one that no other job here holds, through a lock that the system frees when the
-    process ends; a batch scheduler's own choice is left alone. `auto` falls back to the CPU where CUDA does not work.
+    process ends. `auto` falls back to the CPU where CUDA does not work.
     """
     chosen = resolve(device)
     if chosen == "cuda":
-        if "SLURM_JOB_ID" not in os.environ:
-            take_gpu()
+        take_gpu()
         problem = cuda_problem()
         if problem and device == "cuda":
             raise UserError(f"device: cuda does not work here ({problem}); valid here: auto, cpu")
@@ -76,9 +77,10 @@ def take_gpu() -> None:
     """Show this process one GPU alone: the first whose lock file is free, or the first if none is."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(i) for i in range(cuda_count())]
+    # a scheduler may number the GPUs of each of its jobs from 0; another user's lock file could not be opened
+    owner = "-".join([str(os.getuid()), *(os.environ[name] for name in SCHEDULER_JOB if name in os.environ)])
     for name in names:
-        # another user's lock file could not be opened
-        lock = take(Path(tempfile.gettempdir()) / f"deepgen_bench-{os.getuid()}-gpu-{name}.lock")
+        lock = take(Path(tempfile.gettempdir()) / f"deepgen_bench-{owner}-gpu-{name}.lock")
         if lock is not None:
             TAKEN.append(lock)
             os.environ["CUDA_VISIBLE_DEVICES"] = name

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.device import THREADS
+from deepgen_bench.device import SCHEDULER_JOB, THREADS
 
 NONDETERMINISTIC = "does not have a deterministic implementation"
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
@@ -43,6 +43,11 @@ def platform_key(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
     }
+
+
+def scheduler_job() -> dict[str, str]:
+    """The batch scheduler's job that this process belongs to and the GPUs it was given, as its environment says."""
+    return {name: os.environ[name] for name in (*SCHEDULER_JOB, "CUDA_VISIBLE_DEVICES") if name in os.environ}
 
 
 def determinism() -> dict[str, Any]:

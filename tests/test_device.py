@@ -9,6 +9,7 @@ import pytest
 
 from deepgen_bench import device
 from deepgen_bench.errors import UserError
+from deepgen_bench.provenance import platform_key, scheduler_job
 
 HOLD = """
 import sys
@@ -23,8 +24,8 @@ sys.stdin.read()
 class Job:
     """A process that takes a GPU and holds it until it ends."""
 
-    def __init__(self, folder: Path, visible: str):
-        environment = os.environ | {"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": visible}
+    def __init__(self, folder: Path, visible: str, **scheduler: str):
+        environment = os.environ | {"TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": visible} | scheduler
         self.process = subprocess.Popen(
             [sys.executable, "-c", HOLD], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -48,6 +49,26 @@ def test_every_job_takes_its_own_gpu_and_a_dead_one_gives_it_back(tmp_path: Path
     finally:
         for job in jobs:
             job.kill()
+
+
+def test_jobs_of_a_scheduler_have_gpus_of_their_own(tmp_path: Path) -> None:
+    """Two jobs on one node may both call theirs 0; what runs within one of them shares out what it was given."""
+    jobs = [Job(tmp_path, "0,1", SLURM_JOB_ID=number) for number in ("7", "8", "7")]
+    try:
+        assert [job.gpu for job in jobs] == ["0", "0", "1"]
+    finally:
+        for job in jobs:
+            job.kill()
+
+
+def test_a_result_says_which_job_of_a_scheduler_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*device.SCHEDULER_JOB, "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    assert scheduler_job() == {}
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert scheduler_job() == {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "1"}
+    assert not {"SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"} & set(platform_key("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,7 @@ def test_touching_and_commenting_rerun_nothing(copy: Project) -> None:
 def test_another_device_reruns_nothing(finished: Project) -> None:
     assert finished.plan("--config", "device=auto")[0] == {}
     assert finished.plan("--cores", "1", "--set-threads", "train=2")[0] == {}
+    assert finished.plan("--set-resources", "train:mem_mb=1", "train:runtime=1", "train:gpu=1")[0] == {}
 
 
 # what changes

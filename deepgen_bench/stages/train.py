@@ -20,6 +20,7 @@ from deepgen_bench.provenance import (
     nondeterministic_operations,
     peak_memory_mb,
     platform_key,
+    scheduler_job,
 )
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.prepare import open_data
@@ -122,6 +123,7 @@ class Job:
             "block_seconds": round(keeper.elapsed, 3),
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": keeper.resumed_at,
+            "scheduler_job": scheduler_job(),
             "determinism": determinism(),
             "nondeterministic_operations": operations,
             "git": git_state(),

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from deepgen_bench.config import load_experiment
 from deepgen_bench.config_file import read_config
-from deepgen_bench.device import resolve
 from deepgen_bench.errors import UserError
 from deepgen_bench.plan import Plan
+from deepgen_bench.resources import Demand, wanted_gpus
+
+# a scheduler's jobs find another machine than this one; `--jobs` stands for them, `--cores` for jobs here
+HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
 
 try:
     for path in workflow.configfiles:
@@ -17,11 +20,12 @@ try:
     PLAN.store.check_format()
     PLAN.experiment.check_weights()
     DATA = {dataset: PLAN.prepare(dataset) for dataset in PLAN.experiment.datasets}
-    GPU = 1 if resolve(PLAN.experiment.device) == "cuda" else 0
+    GPU = wanted_gpus(PLAN.experiment.device, HERE)
 except UserError as error:
     sys.exit(f"error: {error}")
 
 HOME, EXPERIMENT = PLAN.store.home, PLAN.experiment_file
+DEMAND = Demand(PLAN.experiment, GPU)
 # jobs use the environment that runs Snakemake, whether it is active or not
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
@@ -72,3 +76,30 @@ def calibration_inputs(wildcards):
 
 def sample_identity(wildcards):
     return PLAN.sample_metrics(wildcards.dataset)
+
+
+# resources that grow with the attempt
+
+
+def prepare_memory(wildcards, attempt):
+    return DEMAND.prepare_mb(wildcards.dataset) << (attempt - 1)
+
+
+def torch_memory(wildcards, attempt):
+    return DEMAND.torch_mb(wildcards.dataset) << (attempt - 1)
+
+
+def train_memory(wildcards, attempt):
+    return DEMAND.train_mb(wildcards.dataset, wildcards.model) << (attempt - 1)
+
+
+def train_minutes(wildcards, attempt):
+    return DEMAND.train_minutes(wildcards.dataset, wildcards.model, int(wildcards.block)) << (attempt - 1)
+
+
+def measure_minutes(wildcards, attempt):
+    return DEMAND.measure_minutes(int(wildcards.block)) << (attempt - 1)
+
+
+def likelihood_minutes(wildcards, attempt):
+    return DEMAND.likelihood_minutes(wildcards.dataset, wildcards.model, int(wildcards.block)) << (attempt - 1)

@@ -15,6 +15,7 @@ rule extractor:
     threads: 1
     resources:
         gpu=GPU,
+        mem_mb=torch_memory,
     params:
         experiment=EXPERIMENT,
         identity=extractor_identity,
@@ -38,6 +39,8 @@ rule measure:
     threads: 1
     resources:
         gpu=GPU,
+        mem_mb=torch_memory,
+        runtime=measure_minutes,
     params:
         experiment=EXPERIMENT,
         identity=sample_identity,
@@ -62,6 +65,8 @@ rule likelihood:
     threads: 1
     resources:
         gpu=GPU,
+        mem_mb=torch_memory,
+        runtime=likelihood_minutes,
     params:
         experiment=EXPERIMENT,
         identity=PLAN.likelihood() if PLAN.experiment.likelihood else "",

@@ -11,6 +11,8 @@ rule prepare:
     conda:
         "../envs/bench.yaml"
     threads: 1
+    resources:
+        mem_mb=prepare_memory,
     params:
         experiment=EXPERIMENT,
         identity=prepare_identity,
@@ -32,6 +34,8 @@ rule train:
     threads: 1
     resources:
         gpu=GPU,
+        mem_mb=train_memory,
+        runtime=train_minutes,
     params:
         experiment=EXPERIMENT,
         identity=train_identity,

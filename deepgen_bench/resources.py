@@ -1,0 +1,131 @@
+"""What jobs ask a batch scheduler for, by the size of the experiment: memory, wall time, a GPU. Imports no torch.
+
+A job that exceeds what it asked for is killed, so these are generous; each attempt asks for twice as much as the last.
+Snakemake counts resources only where it is told of a limit, and never reruns a job because they changed.
+"""
+
+from typing import Any
+
+from deepgen_bench.config import Experiment
+from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
+from deepgen_bench.device import resolve
+from deepgen_bench.models.specs import NetworkSettings
+
+# Measured peaks of a process, in MB: 110 to 210 without torch, 750 to 850 with it, 3,000 more with CUDA. Exact optimal
+# transport between 5,000 points takes 1,000.
+PLAIN, TORCH, CUDA = 1000, 2000, 4000
+# examples and numbers in each; the last of what is known only once it is read, as the user's own images
+IMAGES = {"digits": (1_797, 64), "mnist": (70_000, 784), "fashion_mnist": (70_000, 784), "cifar10": (60_000, 3072)}
+UNKNOWN = (20_000, 3072)
+# every stage may hold float64 copies
+COPIES = 3
+# Minutes that a job of any size is given: imports from a slow shared disk, evaluations, sampling, writing.
+LEAST = 10
+# Seconds of an update's overhead, and floating-point operations a second: the speed of one core is a fifth of what was
+# measured, the GPU's that of a small one.
+OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
+# seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
+METRICS = 3.0
+
+
+def wanted_gpus(device: str, here: bool) -> int:
+    """GPUs that a job asks for: one where its device is CUDA.
+
+    Jobs that run on this machine (`here`) find what it has, and `device: cuda` is refused where that is nothing.
+    Elsewhere each job looks for itself, and is given a GPU to find unless the experiment says `device: cpu`.
+    """
+    return int(device != "cpu" and (not here or resolve(device) == "cuda"))
+
+
+class Demand:
+    """Memory in MB and time in minutes of the first attempt of an experiment's jobs, which have so many `gpus`."""
+
+    def __init__(self, experiment: Experiment, gpus: int):
+        self.experiment, self.gpus = experiment, gpus
+        self.speed = SPEED["cuda" if gpus else "cpu"]
+
+    # memory
+
+    def prepare_mb(self, dataset: str) -> int:
+        return PLAIN + self._copies_mb(dataset)
+
+    def torch_mb(self, dataset: str) -> int:
+        """Of the extractor, sample metrics and likelihoods."""
+        return TORCH + self.gpus * CUDA + self._copies_mb(dataset)
+
+    def train_mb(self, dataset: str, model: str) -> int:
+        settings = self.experiment.model_settings(model, dataset)
+        if not isinstance(settings, NetworkSettings):
+            return self.torch_mb(dataset)
+        # parameters, gradients, two moments, the best and the kept state, in float32
+        weights = 6 * 4 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
+        return self.torch_mb(dataset) + mb(weights * self.experiment.seeds_per_job)
+
+    def _copies_mb(self, dataset: str) -> int:
+        examples, dimension = values_of(self.experiment.dataset(dataset))
+        return mb(8 * COPIES * dimension * (examples + self.experiment.samples))
+
+    # time
+
+    def _replicates(self, block: int) -> int:
+        return sum(seed // self.experiment.seeds_per_job == block for seed in self.experiment.seeds)
+
+    def train_minutes(self, dataset: str, model: str, block: int) -> int:
+        settings = self.experiment.model_settings(model, dataset)
+        if not isinstance(settings, NetworkSettings):
+            return LEAST
+        # forward and backward
+        operations = 6 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
+        of_update = OVERHEAD + settings.batch_size * self._replicates(block) * operations / self.speed
+        updates = self.experiment.datasets[dataset].budget / settings.batch_size * (1 + critic_steps(settings))
+        return minutes(updates * of_update)
+
+    def measure_minutes(self, block: int) -> int:
+        # checkpoints and outputs
+        sets = 4 * self._replicates(block)
+        return minutes(sets * METRICS * (self.experiment.samples / 1000) ** 2)
+
+    def likelihood_minutes(self, dataset: str, model: str, block: int) -> int:
+        settings, likelihood = self.experiment.model_settings(model, dataset), self.experiment.likelihood
+        family = self.experiment.model_spec(model).family
+        if likelihood is None or family != "latent" or not isinstance(settings, NetworkSettings):
+            return LEAST
+        operations = 2 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
+        # checkpoints, and test and training examples
+        decoded = 4 * self._replicates(block) * likelihood.n * max(likelihood.k)
+        return minutes(decoded * operations / self.speed)
+
+
+def values_of(dataset: Any) -> tuple[int, int]:
+    """Examples of all splits, and numbers in each."""
+    if isinstance(dataset, SyntheticDataset):
+        return sum(getattr(dataset.settings, f"n_{split}") for split in SPLITS), dataset.dim
+    return IMAGES.get(dataset.name, UNKNOWN)
+
+
+def multiplications(settings: NetworkSettings, dimension: int) -> float:
+    """Multiplications of one example's pass through both networks of a model, about as many as weights of an MLP."""
+    widths = [dimension, *settings.hidden, settings.latent_dim]
+    if settings.network == "conv":
+        # two layers of 4 × 4 filters that halve each side, with `channels` and twice as many
+        inner = settings.channels
+        convolutions = dimension / 4 * 16 * inner + dimension / 16 * 16 * 2 * inner**2
+        widths[0] = round(dimension / 16 * 2 * inner)
+        return 2 * (convolutions + connections(widths))
+    return 2 * connections(widths)
+
+
+def connections(widths: list[int]) -> int:
+    return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+
+
+def critic_steps(settings: NetworkSettings) -> int:
+    return getattr(settings, "critic_steps", 0)
+
+
+def mb(size: float) -> int:
+    return round(size / 1e6)
+
+
+def minutes(seconds: float) -> int:
+    return LEAST + round(seconds / 60)
