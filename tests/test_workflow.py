@@ -288,7 +288,9 @@ def test_two_experiments_share_the_store_and_rerun_nothing_of_each_other(copy: P
     copy.run("results/other/measurements/gaussian_ring/vae/sample_0.csv", config=other)
     after = copy.files("runs/*/*/*/*/run.json")
     assert {path: after[path] for path in runs} == runs
-    assert [path.parts[2:4] + path.parts[5:6] for path in after if path not in runs] == [("gaussian_ring", "vae", "seed_2")]
+    assert [path.parts[2:4] + path.parts[5:6] for path in after if path not in runs] == [
+        ("gaussian_ring", "vae", "seed_2")
+    ]
     assert copy.plan()[0] == {}
     copy.run("results/other/measurements/gaussian_ring/vae/sample_0.csv", config=other)
     assert copy.files("runs/*/*/*/*/run.json") == after
@@ -307,20 +309,21 @@ def test_two_pipelines_at_once(copy: Project) -> None:
             wait_for(copy.folder / "results" / "one" / "experiment.json")
         with open(copy.folder / f"said_{len(processes)}", "w") as said:
             command = [*arguments, f"{name}.yaml"]
-            processes.append(
-                subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=said, stderr=said)
-            )
+            processes.append(subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=said, stderr=said))
     statuses = [process.wait(timeout=300) for process in processes]
     said = [(copy.folder / f"said_{i}").read_text() for i in range(3)]
     assert statuses == [0, 0, 1], said
-    assert re.search(r"error: results/one: process \d+ on \S+ runs this experiment here; wait for it, or stop it", said[2])
+    assert re.search(
+        r"error: results/one: process \d+ on \S+ runs this experiment here; wait for it, or stop it", said[2]
+    )
     assert "Traceback" not in said[2]
     logs = "".join(path.read_text() for path in copy.folder.glob("results/*/logs/train/**/*.log"))
     for model in ("vae", "gan"):
         for seed in (3, 4):
             assert logs.count(f"gaussian_ring/{model} seed {seed}: not trained yet") == 1
     one, two = (pd.read_csv(copy.folder / "results" / name / "metrics.csv") for name in ("one", "two"))
-    assert one.drop(columns="experiment").equals(two.drop(columns="experiment")) and len(one)
+    timed = ["experiment", "seconds"]
+    assert one.drop(columns=timed).equals(two.drop(columns=timed)) and len(one)
 
 
 def wait_for(path: Path) -> None:
@@ -369,8 +372,8 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
     assert not (home / "metrics.csv").exists()
     for dataset in QUICK["datasets"]:
         text = (home / "partial" / "tables" / f"{dataset}.md").read_text()
-        row = next(line for line in text.splitlines() if line.startswith("| broken"))
-        assert row.count("failed") >= 3
+        cells = [line.split("|")[4:-1] for line in text.splitlines() if line.startswith("| broken")]
+        assert {cell.strip() for row in cells for cell in row} == {"failed"} and len(cells) > 2
         assert "failed (broken seeds 0, 1): ZeroDivisionError: no such \\<model\\> \\| at all" in text
         assert any(line.startswith("| gaussian") and "±" in line for line in text.splitlines())
     # mended, the rest is done and the partial tables go
@@ -387,7 +390,7 @@ def test_results_of_another_version_are_refused(copy: Project) -> None:
         last = done.stdout.splitlines()[-1]
         assert done.returncode == 1 and "Traceback" not in done.stdout
         assert last.startswith(f"error: results: its format is {found}, that of this version of deepgen_bench is ")
-        (copy.folder / "results" / "format.json").unlink()
+        (copy.folder / "results" / "format.json").unlink(missing_ok=True)
 
 
 # results that outlive what they came from
