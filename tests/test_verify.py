@@ -168,7 +168,7 @@ def test_what_cannot_be_verified_is_one_line(copies, command):
         assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith("error: ")
         return err
 
-    assert "no metrics.csv; valid: the folder of a finished experiment" in said(reference, reference)
+    assert "no experiment.json; valid: the folder of an experiment that ran" in said(reference, reference)
     assert "valid: a reference folder, or one of the package's: " in said(home, home)
     assert "valid: a reference folder" in said(home, "absent")
     info = read_sealed(reference / "reference.json")

@@ -24,8 +24,8 @@ from deepgen_bench.results import parse_variant, read_rows
 from deepgen_bench.runs import Run
 from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.stages.reference import Reference, runs_of, store_of
-from deepgen_bench.store import Store
+from deepgen_bench.stages.reference import Reference, runs_of
+from deepgen_bench.store import Store, store_of
 
 LEVEL = 0.01
 """The probability of naming any difference in distribution where there is none."""
