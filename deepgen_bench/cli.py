@@ -155,7 +155,10 @@ def tables(
     from deepgen_bench.report.paired import load_paired
     from deepgen_bench.report.tables import write_tables
     from deepgen_bench.results import load_results
+    from deepgen_bench.stages.aggregate import mend
 
+    for each in folder:
+        mend(each)
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
     write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -46,7 +46,7 @@ def remove_parts(folder: Path, name: str = "*") -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_atomic(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -96,6 +96,21 @@ def check_sha256(path: Path, expected: str | None) -> None:
 def unreadable(path: Path, error: OSError) -> UserError:
     missing = isinstance(error, FileNotFoundError | NotADirectoryError)
     return UserError(f"{path}: {'no such file' if missing else f'cannot be read ({error.strerror or error})'}")
+
+
+def write_digests(path: Path, files: Iterable[Path]) -> None:
+    """Write the sealed JSON file `path` with the SHA-256 of `files`, which lie beside it."""
+    write_sealed(path, {file.name: sha256_of(file) for file in files})
+
+
+def check_digests(path: Path) -> None:
+    """Raise `Damaged` unless the files named in `path` are there as they were when `write_digests` wrote it."""
+    for name, digest in read_sealed(path).items():
+        check_sha256(path.with_name(name), digest)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    write_atomic(path, lambda file: file.write(data))
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.files import check_sha256, read_sealed, remove_parts, sha256_of, write_arrays, write_sealed
+from deepgen_bench.files import check_digests, remove_parts, write_arrays, write_digests
 from deepgen_bench.results import write_rows
 
 SUFFIXES = (".csv", ".npz", ".json")
@@ -17,7 +17,7 @@ def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np
         write_arrays(path.with_suffix(".npz"), vectors)
     write_rows(path, rows)
     written = [path] if vectors is None else [path, path.with_suffix(".npz")]
-    write_sealed(path.with_suffix(".json"), {file.name: sha256_of(file) for file in written})
+    write_digests(path.with_suffix(".json"), written)
     # of jobs that were killed
     for suffix in SUFFIXES:
         remove_parts(path.parent, path.with_suffix(suffix).name)
@@ -25,5 +25,4 @@ def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np
 
 def check_measured(path: Path) -> None:
     """Raise `Damaged` unless the files are there as they were written."""
-    for name, digest in read_sealed(path.with_suffix(".json")).items():
-        check_sha256(path.with_name(name), digest)
+    check_digests(path.with_suffix(".json"))

@@ -19,7 +19,7 @@ from deepgen_bench.files import (
     read_sealed,
     sha256_of,
     write_array,
-    write_atomic,
+    write_bytes,
     write_sealed,
     write_text,
 )
@@ -42,7 +42,7 @@ def write_state(path: Path, state: State) -> str:
 
     data = save({name: np.ascontiguousarray(array) for name, array in state.items()})
 
-    write_atomic(path, lambda file: file.write(data))
+    write_bytes(path, data)
     return sha256_of(data)
 
 

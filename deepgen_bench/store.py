@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.config import SHARED_FOLDERS, Experiment
+from deepgen_bench.config import SHARED_FOLDERS, Experiment, load_experiment
 from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import (
@@ -184,3 +184,12 @@ class Store:
         """Where the workflow writes what a job says."""
         folder = self.home / "logs" / rule
         return folder / f"{dataset}.log" if model is None else folder / dataset / f"{model}_{block}.log"
+
+
+def store_of(home: Path) -> Store:
+    """The store of an experiment by its folder, once it has run."""
+    if not (home / "experiment.json").is_file():
+        raise UserError(f"{home}: no experiment.json; valid: the folder of an experiment that ran, as results/default")
+    store = Store(load_experiment(home / "experiment.json"), home.parent)
+    store.check_format()
+    return store

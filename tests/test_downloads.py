@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from deepgen_bench.datasets.images import MNIST
+from deepgen_bench.datasets.mnist import MNIST
 from deepgen_bench.downloads import Download, fetch
 from deepgen_bench.errors import UserError
 

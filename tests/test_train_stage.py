@@ -11,7 +11,7 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_sealed
 from deepgen_bench.results import read_rows
 from deepgen_bench.runs import Run
-from deepgen_bench.stages.aggregate import aggregate
+from deepgen_bench.stages.aggregate import aggregate, mend
 from deepgen_bench.stages.measure import STAGES, measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.sample import sample_run
@@ -190,6 +190,13 @@ def test_damaged_measurements_are_named_and_measured_anew(tmp_path, damage, caps
     (tmp_path / "before.csv").write_bytes(tables["metrics.csv"])
     assert rows.equals(read_rows(tmp_path / "before.csv").drop(columns="seconds"))
     assert (made.home / "paired.csv").read_bytes() == tables["paired.csv"]
+    (made.home / "experiment.json").write_text(made.experiment.model_dump_json())
+    tables = {path: path.read_bytes() for path in (made.home / name for name in [*tables, "aggregated.json"])}
+    for path in tables if damage != "gone" else list(tables)[:3]:
+        DAMAGES[damage](path)
+        mend(made.home)
+        assert f"{path}: " in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in tables} == tables
 
 
 def test_a_diverged_replicate_stays_in_the_tables_without_a_value(tmp_path, capsys):

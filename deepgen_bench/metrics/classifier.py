@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json, sha256_of, write_atomic
+from deepgen_bench.files import canonical_json, sha256_of, write_bytes
 from deepgen_bench.metrics.features import Features, check_images
 from deepgen_bench.metrics.networks import in_batches
 
@@ -85,7 +85,7 @@ class Classifier:
     def save(self, path: Path) -> None:
         # one metadata key: safetensors writes several in an order that differs from process to process
         data = safetensors.save(self._tensors(), {"classifier": canonical_json({"spec": self.spec.to_json()})})
-        write_atomic(path, lambda file: file.write(data))
+        write_bytes(path, data)
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> "Classifier":

@@ -140,12 +140,12 @@ def spreads(rows: pd.DataFrame) -> Iterator[Spread]:
         yield _spread(group, rows.iloc[indices])
 
 
-def aggregate(parts: Sequence[Path], output_dir: Path) -> None:
+def aggregate(parts: Sequence[Path], output_dir: Path) -> list[Path]:
     """Join the measurement files `parts`, in their order, to an experiment's tables.
 
-    An `.npz` file beside a part holds the per-example values behind its likelihoods. Written to `output_dir` are
-    `metrics.csv`, `summary.csv` and `paired.csv`. Errors: `UserError` if a measurement is there twice, or a file does
-    not keep to the schema.
+    An `.npz` file beside a part holds the per-example values behind its likelihoods. Written to `output_dir`, and
+    returned, are `metrics.csv`, `summary.csv` and `paired.csv`. Errors: `UserError` if a measurement is there twice, or
+    a file does not keep to the schema.
     """
     if not parts:
         raise UserError(f"{output_dir}: no measurement files to aggregate")
@@ -158,6 +158,7 @@ def aggregate(parts: Sequence[Path], output_dir: Path) -> None:
     paired = paired_differences(rows, vectors)
     for name, table in (("summary.csv", summarise(rows)), (FILE, paired)):
         write_text(output_dir / name, table.to_csv(index=False, lineterminator="\n"))
+    return [output_dir / name for name in ("metrics.csv", "summary.csv", FILE)]
 
 
 def group_of(row: pd.Series) -> Group:

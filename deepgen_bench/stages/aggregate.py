@@ -8,14 +8,17 @@ from typing import Any
 from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.errors import UserError
 from deepgen_bench.failures import reason
+from deepgen_bench.files import check_digests, write_digests
 from deepgen_bench.measured import check_measured, write_measured
 from deepgen_bench.report import summary
 from deepgen_bench.report.paired import load_paired
 from deepgen_bench.report.tables import write_tables
 from deepgen_bench.results import COLUMNS, load_results
 from deepgen_bench.stages.measure import STAGES
-from deepgen_bench.store import PROTOCOL_VERSION, Store
+from deepgen_bench.store import PROTOCOL_VERSION, Store, store_of
 
+# beside metrics.csv, summary.csv and paired.csv
+SEAL = "aggregated.json"
 # what a model that was not measured would have had
 FIRST = {"sample": ("frechet_distance", "min"), "likelihood": ("log_likelihood", "max")}
 
@@ -27,8 +30,19 @@ def aggregate(store: Store) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such file; --partial makes tables of what there is")
         or_anew(partial(check_measured, path), partial(STAGES[kind], store, dataset, model, block))
-    summary.aggregate(store.all_measurements(), store.home)
+    write_digests(store.home / SEAL, summary.aggregate(store.all_measurements(), store.home))
     shutil.rmtree(store.partial, ignore_errors=True)
+
+
+def mend(home: Path) -> None:
+    """Have the tables in an experiment's folder as they were aggregated; what has changed since is made anew.
+
+    Errors: `Damaged` in a folder without its experiment file.
+    """
+    if (home / "experiment.json").is_file() and (home / SEAL).is_file():
+        or_anew(lambda: check_digests(home / SEAL), lambda: aggregate(store_of(home)))
+    elif (home / SEAL).is_file():
+        check_digests(home / SEAL)
 
 
 def aggregate_partly(store: Store) -> str:

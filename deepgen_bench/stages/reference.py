@@ -1,7 +1,6 @@
 """A finished experiment in the form in which others check theirs against it: table, digests and, if wanted, samples."""
 
 import gzip
-import shutil
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -20,24 +19,15 @@ from deepgen_bench.files import (
     read_sealed,
     sha256_of,
     write_arrays,
-    write_atomic,
+    write_bytes,
     write_sealed,
 )
 from deepgen_bench.results import read_rows
 from deepgen_bench.runs import Run, sample_file
 from deepgen_bench.stages.extractor import WEIGHTS
-from deepgen_bench.store import PROTOCOL_VERSION, Store
+from deepgen_bench.store import PROTOCOL_VERSION, Store, store_of
 
 INFO, TABLE = "reference.json", "metrics.csv.gz"
-
-
-def store_of(home: Path) -> Store:
-    """The store of a finished experiment's folder."""
-    if not (home / "metrics.csv").is_file():
-        raise UserError(f"{home}: no metrics.csv; valid: the folder of a finished experiment, such as results/default")
-    store = Store(load_experiment(home / "experiment.json"), home.parent)
-    store.check_format()
-    return store
 
 
 def runs_of(store: Store) -> dict[str, tuple[str, str, int]]:
@@ -57,7 +47,7 @@ def write_reference(home: Path, output: Path, samples: bool) -> str:
         raise UserError(f"{home}: runs of {len(platforms)} platforms; a reference is made on one")
     kept = write_samples(store, output) if samples else []
     table = (home / "metrics.csv").read_bytes()
-    write_atomic(output / TABLE, lambda file: file.write(gzip.compress(table, mtime=0)))
+    write_bytes(output / TABLE, gzip.compress(table, mtime=0))
     info = {
         "experiment": store.experiment.model_dump(mode="json"),
         "platform": platforms.popitem()[1],
@@ -83,8 +73,7 @@ def write_samples(store: Store, output: Path) -> list[Path]:
     for dataset in store.experiment.datasets:
         if store.experiment.uses_extractor(dataset, "classifier"):
             kept.append(output / "extractors" / f"{dataset}.safetensors")
-            kept[-1].parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(store.extractor_dir(dataset) / WEIGHTS, kept[-1])
+            write_bytes(kept[-1], (store.extractor_dir(dataset) / WEIGHTS).read_bytes())
     return kept
 
 

@@ -137,12 +137,11 @@ class Job:
 
     def costly_settings(self, settings: Any, seeds: list[int]) -> str:
         """What decides how much memory a training needs, with its present values."""
-        if self.family not in ("latent", "implicit"):
-            return f"the number of training examples of {self.dataset}"
-        names = ["batch_size", "channels" if settings.network == "conv" else "hidden"]
-        values = " or ".join(f"{name} ({getattr(settings, name)})" for name in names)
+        width = "channels" if getattr(settings, "network", "") == "conv" else "hidden"
+        values = [f"{name} ({getattr(settings, name)})" for name in ("batch_size", width) if hasattr(settings, name)]
+        found = " or ".join(values) or "the settings"
         together = f", or seeds_per_job ({self.experiment.seeds_per_job})" if len(seeds) > 1 else ""
-        return f"{values} of {self.model} on {self.dataset}{together}"
+        return f"{found} of {self.model} on {self.dataset}{together}"
 
     def sample(self, run: Run) -> None:
         """Have as many samples of a trained replicate as this experiment wants."""

@@ -24,8 +24,8 @@ from deepgen_bench.results import parse_variant, read_rows
 from deepgen_bench.runs import Run
 from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.stages.reference import Reference, runs_of, store_of
-from deepgen_bench.store import Store
+from deepgen_bench.stages.reference import Reference, runs_of
+from deepgen_bench.store import Store, store_of
 
 LEVEL = 0.01
 """The probability of naming any difference in distribution where there is none."""
@@ -108,7 +108,8 @@ def statements(rows: pd.DataFrame) -> pd.Series:
         f"{row.value!r} (error {row.std_error!r}, {row.mc_error!r}), {row.status}"
         for row in rows.itertuples(index=False)
     ]
-    return pd.Series(texts, pd.MultiIndex.from_frame(rows[["run_id", *SUBJECT]].astype(str)), dtype=str)
+    # an empty number of examples is a text like any other, and not a missing key
+    return pd.Series(texts, pd.MultiIndex.from_frame(rows[["run_id", *SUBJECT]].map(str)), dtype=str)
 
 
 # on another platform
@@ -171,7 +172,7 @@ def deviation(found: Measurement, row: Any) -> str:
     allowed = max(ROUNDING * abs(row.value), LEARNED_SHARE.get(found.metric, SHARE) * error)
     if abs(found.value - row.value) <= allowed:
         return ""
-    return f"{label}: {found.value!r}, in the reference {row.value!r}, allowed ± {allowed:.2g}"
+    return f"{label}: {found.value}, in the reference {row.value}, allowed ± {allowed:.2g}"
 
 
 def distribution_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, list[str]]:
@@ -188,7 +189,7 @@ def distribution_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> tuple[
         difference, variances = a.mean() - b.mean(), [x.var(ddof=1) / len(x) if len(x) > 1 else np.nan for x in (a, b)]
         if np.ptp(a) <= ROUNDING * abs(a[0]) and np.ptp(b) <= ROUNDING * abs(b[0]):
             if abs(difference) > ROUNDING * max(abs(a[0]), abs(b[0])):
-                differences.append(f"{named(key)}: {a[0]!r} for every seed, in the reference {b[0]!r}")
+                differences.append(f"{named(key)}: {a[0]} for every seed, in the reference {b[0]}")
         elif np.isfinite(variances).all():
             tested.append(
                 f"{named(key)}: {a.mean():.6g} in the mean of {len(a)} seeds, in the reference {b.mean():.6g}"
@@ -200,12 +201,12 @@ def distribution_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> tuple[
 
 def seeds(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
     """Values over seeds by dataset, model and subject, without the digests of what was trained on the platform."""
-    rows = rows[has_value(rows)].astype({"n_real": str, "n_generated": str})
-    variant = rows["variant"].map(
+    rows = rows[has_value(rows)]
+    keys = rows[["dataset", "model", *SUBJECT]].map(str)
+    keys["variant"] = keys["variant"].map(
         lambda text: variant_text({key: value for key, value in parse_variant(text).items() if key != "digest"})
     )
-    grouped = rows.assign(variant=variant).groupby(["dataset", "model", *SUBJECT], sort=False)["value"]
-    return {key: values.to_numpy() for key, values in grouped}
+    return {key: values.to_numpy() for key, values in rows["value"].groupby([keys[name] for name in keys], sort=False)}
 
 
 def named(key: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ rule aggregate:
         f"{HOME}/metrics.csv",
         f"{HOME}/summary.csv",
         f"{HOME}/paired.csv",
+        f"{HOME}/aggregated.json",
     log:
         f"{HOME}/logs/aggregate.log",
     benchmark:

@@ -1,0 +1,37 @@
+"""scikit-learn's handwritten digits."""
+
+import numpy as np
+
+from deepgen_bench.datasets.base import Dataset, Splits, split_off
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.seeds import derive_rng
+from deepgen_bench.settings import Settings
+
+
+class DigitsSettings(Settings):
+    pass
+
+
+class Digits(Dataset):
+    """scikit-learn's 1,797 handwritten digits, 8 × 8 with 17 levels: a stratified 1077 / 360 / 360 split."""
+
+    name = "digits"
+    Settings = DigitsSettings
+    support = "image"
+    has_labels = True
+    minimum_accuracy = 0.95
+
+    def splits(self, base_seed: int) -> Splits:
+        from sklearn.datasets import load_digits
+
+        source = load_digits()
+        images, labels = source.images.astype(np.uint8)[:, None], source.target.astype(np.int64)
+        rng = derive_rng(base_seed, "split", self.name)
+        rest, test = split_off(labels, 360, rng)
+        kept, taken = split_off(labels[rest], 360, rng)
+        index = {"train": rest[kept], "validation": rest[taken], "test": test}
+        return Splits(
+            DataSpec((1, 8, 8), self.support, levels=17, classes=10),
+            **{split: images[i] for split, i in index.items()},
+            labels={split: labels[i] for split, i in index.items()},
+        )
