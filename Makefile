@@ -16,8 +16,9 @@ demo: $(STAMP)
 	snakemake --cores all --configfile configs/default.yaml
 	deepgen-bench show results/default
 
+# with more kills of real jobs than a bare `pytest`
 test: $(STAMP)
-	pytest
+	pytest --kills 56
 
 # On a throw-away cluster of this machine, which needs root and Debian's packages slurm-wlm and munge. The plugin lies
 # beside the environment, for with it and without a cluster every call of snakemake takes 10 s more.

@@ -19,14 +19,17 @@ LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity",
 
 
 def processor() -> str:
-    """The processor's model name and the vector instructions that decide how sums are rounded."""
+    """The processor's model and the vector instructions that libraries choose their kernels by, which decide how sums
+    are rounded. Virtual machines give different processors the same name, so it is not enough."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = [flag for flag in ("avx2", "avx512f", "asimd", "sve") if flag in fields.get("flags", "").split()]
-    return " ".join([fields.get("model name", platform.machine()), *flags])
+    model = [f"{key} {fields[key]}" for key in ("cpu family", "model", "stepping", "CPU part") if key in fields]
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    vector = sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd")))
+    return ", ".join([fields.get("model name", platform.machine()), *model, " ".join(vector)])
 
 
 def platform_key(device: str) -> dict[str, Any]:
