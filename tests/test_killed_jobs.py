@@ -41,7 +41,7 @@ def content(root):
             continue
         if path.name == "run.json":
             found[name] = Run(path.parent).info["digest"]
-        elif path.suffix == ".json" and "/measurements/" in name:
+        elif path.suffix == ".json" and ("/measurements/" in name or path.name == "aggregated.json"):
             # the store's rows, and the seals of the experiment's files, which hold times as well
             found[name] = [row | {"seconds": 0} for row in json.loads(path.read_text()).get("rows", [])]
         elif path.name == "metrics.csv" or path.suffix == ".csv" and "/measurements/" in name:
