@@ -1,5 +1,6 @@
 """What several test files share: jobs' own thread settings, two small datasets, and training on them."""
 
+import shutil
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from deepgen_bench.device import set_threads
 set_threads()  # before anything imports numpy
 
 import pytest  # noqa: E402
+from project import Project, project  # noqa: E402
 
 from deepgen_bench.cli import main  # noqa: E402
 from deepgen_bench.datasets import DATASETS  # noqa: E402
@@ -144,3 +146,23 @@ def web(monkeypatch):
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The quick experiment, run once. Only read it."""
+    quick = project(tmp_path_factory.mktemp("workflow") / "finished")
+    quick.run()
+    return quick
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The finished run, to be changed. Times of files are kept."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    return Project(tmp_path / "copy")
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return project(tmp_path / "empty")

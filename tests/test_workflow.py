@@ -1,15 +1,10 @@
 """The workflow end to end: one real run of the quick experiment, and what changes rerun of it.
 
-Everything runs on a copy of the workflow and the package, so that edits elsewhere cannot disturb it, nor it them. Each
-test that changes something works on its own copy of the finished run.
+Each test that changes something works on its own copy of the finished run.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -17,99 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-
-ROOT = Path(__file__).parents[1]
-QUICK = yaml.safe_load((ROOT / "configs" / "quick.yaml").read_text())
-PAIRS = [(dataset, model) for dataset in QUICK["datasets"] for model in QUICK["models"]]
-
-
-class Project:
-    """A working directory with the workflow, the package and, perhaps, results."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        # neither the user's profile and caches, nor a GPU; the copied package, not the installed one
-        self.environment = os.environ | {
-            "PYTHONPATH": str(folder),
-            "XDG_CACHE_HOME": str(folder / ".cache"),
-            "XDG_CONFIG_HOME": str(folder / ".config"),
-            "TMPDIR": str(folder),
-            "CUDA_VISIBLE_DEVICES": "-1",
-        }
-        self.environment.pop("SNAKEMAKE_PROFILE", None)
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-        )
-
-    def run(self, *arguments: str, config: str = "configs/quick.yaml") -> str:
-        done = self.snakemake("--cores", "2", *arguments, "--configfile", config)
-        assert done.returncode == 0, done.stdout[-5000:]
-        return done.stdout
-
-    def plan(self, *arguments: str, config: str = "configs/quick.yaml") -> tuple[dict[str, int], str]:
-        """What a dry run would do: the number of jobs of each rule, and what it says."""
-        done = self.snakemake("--dry-run", *arguments, "--configfile", config)
-        assert done.returncode == 0, done.stdout[-5000:]
-        table = re.search(r"^job +count\n-+ +-+\n(.*?)\n\n", done.stdout, re.MULTILINE | re.DOTALL)
-        if table is None:
-            assert "Nothing to be done" in done.stdout
-            return {}, done.stdout
-        jobs = {name: int(count) for name, count in (line.split() for line in table[1].splitlines())}
-        del jobs["total"], jobs["all"]
-        return jobs, done.stdout
-
-    def variant(self, **changes: object) -> str:
-        """Another experiment file: the quick one with some keys replaced."""
-        (self.folder / "variant.yaml").write_text(yaml.safe_dump(QUICK | changes, sort_keys=False))
-        return "variant.yaml"
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / "deepgen_bench" / file
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new, 1))
-
-    def files(self, pattern: str) -> dict[Path, int]:
-        """When the results that match were last written."""
-        return {
-            path.relative_to(self.folder): path.stat().st_mtime_ns for path in self.folder.glob(f"results/{pattern}")
-        }
-
-
-def project(folder: Path) -> Project:
-    folder.mkdir(exist_ok=True)
-    shutil.copy2(ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles", "configs", "deepgen_bench"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return Project(folder)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The quick experiment, run once. Only read it."""
-    quick = project(tmp_path_factory.mktemp("workflow") / "finished")
-    quick.run()
-    return quick
-
-
-@pytest.fixture
-def copy(finished: Project, tmp_path: Path) -> Project:
-    """The finished run, to be changed. Times of files are kept."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
-    return Project(tmp_path / "copy")
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Project:
-    return project(tmp_path / "empty")
-
+from project import PAIRS, QUICK, ROOT, Project
 
 # a whole run
 
@@ -231,12 +134,10 @@ def test_another_seed_trains_one_replicate_a_pair(copy: Project) -> None:
 
 def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
     """A family of an outside package, found by its entry point."""
-    info = copy.folder / "outside_metrics-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-metrics\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[deepgen_bench.metrics]\nextent = outside_metrics:Extent\n")
-    (copy.folder / "outside_metrics.py").write_text(
-        textwrap.dedent("""
+    copy.outside(
+        "metrics",
+        "extent",
+        """
             from deepgen_bench.metrics.features import as_vectors
             from deepgen_bench.metrics.measurement import Measurement
             from deepgen_bench.settings import Settings
@@ -250,7 +151,9 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
 
                 def measure(self, real, generated, context):
                     return [Measurement("extent", float(as_vectors(generated, context.spec).std()))]
-        """)
+
+            MADE = Extent
+        """,
     )
     families, likelihoods = copy.files("runs/**/measurements/*"), copy.files("quick/measurements/**/likelihood_0.csv")
     config = copy.variant(metrics=QUICK["metrics"] | {"extent": {}})
@@ -270,127 +173,6 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
     kept = old[old.dataset == "gaussian_ring"].merge(rows, on=key)
     kept = kept[kept.status_x == "ok"]
     assert len(kept) and (kept.value_x == kept.value_y).all()
-
-
-# other platforms, other experiments, other versions
-
-
-def test_the_quick_experiment_is_what_the_package_says(finished: Project) -> None:
-    command = [sys.executable, "-m", "deepgen_bench", "verify", "results/quick", "quick"]
-    done = subprocess.run(command, cwd=finished.folder, env=finished.environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
-
-
-def test_two_experiments_share_the_store_and_rerun_nothing_of_each_other(copy: Project) -> None:
-    runs = copy.files("runs/*/*/*/*/run.json")
-    other = copy.variant(name="other", models={"gaussian": {}, "vae": {}}, seeds=[1, 2])
-    copy.run("results/other/measurements/gaussian_ring/vae/sample_0.csv", config=other)
-    after = copy.files("runs/*/*/*/*/run.json")
-    assert {path: after[path] for path in runs} == runs
-    assert [path.parts[2:4] + path.parts[5:6] for path in after if path not in runs] == [
-        ("gaussian_ring", "vae", "seed_2")
-    ]
-    assert copy.plan()[0] == {}
-    copy.run("results/other/measurements/gaussian_ring/vae/sample_0.csv", config=other)
-    assert copy.files("runs/*/*/*/*/run.json") == after
-
-
-def test_two_pipelines_at_once(copy: Project) -> None:
-    """Of one experiment the second ends with one line; of two that overlap both end, and nothing is trained twice."""
-    small = {"models": {"vae": {}, "gan": {}}, "datasets": {"gaussian_ring": QUICK["datasets"]["gaussian_ring"]}}
-    small |= {"metrics": {"transport": {"n": 100}}, "likelihood": None, "seeds": [3, 4]}
-    for name in ("one", "two"):
-        (copy.folder / f"{name}.yaml").write_text(yaml.safe_dump(QUICK | small | {"name": name}))
-    arguments = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile"]
-    processes = []
-    for name in ("one", "two", "one"):
-        if len(processes) == 2:
-            wait_for(copy.folder / "results" / "one" / "experiment.json")
-        with open(copy.folder / f"said_{len(processes)}", "w") as said:
-            command = [*arguments, f"{name}.yaml"]
-            processes.append(subprocess.Popen(command, cwd=copy.folder, env=copy.environment, stdout=said, stderr=said))
-    statuses = [process.wait(timeout=300) for process in processes]
-    said = [(copy.folder / f"said_{i}").read_text() for i in range(3)]
-    assert statuses == [0, 0, 1], said
-    assert re.search(
-        r"error: results/one: process \d+ on \S+ runs this experiment here; wait for it, or stop it", said[2]
-    )
-    assert "Traceback" not in said[2]
-    logs = "".join(path.read_text() for path in copy.folder.glob("results/*/logs/train/**/*.log"))
-    for model in ("vae", "gan"):
-        for seed in (3, 4):
-            assert logs.count(f"gaussian_ring/{model} seed {seed}: not trained yet") == 1
-    one, two = (pd.read_csv(copy.folder / "results" / name / "metrics.csv") for name in ("one", "two"))
-    timed = ["experiment", "seconds"]
-    assert one.drop(columns=timed).equals(two.drop(columns=timed)) and len(one)
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.is_file():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) -> None:
-    """A model of an outside package; what is wrong with it is said at the end and in the tables."""
-    info = copy.folder / "outside_models-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-models\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[deepgen_bench.models]\nbroken = outside_models:SPEC\n")
-    (copy.folder / "outside_models.py").write_text(
-        textwrap.dedent("""
-            from deepgen_bench.models.base import GenerativeModel
-            from deepgen_bench.models.specs import ModelSettings, ModelSpec
-
-
-            class Broken(GenerativeModel):
-                def fit(self, data, replicates, streams, budget, progress):
-                    raise ZeroDivisionError("no such <model> | at all")
-
-                def load(self, state):
-                    pass
-
-                def sample(self, n, seed):
-                    return {}
-
-
-            SPEC = ModelSpec(ModelSettings, "implicit", "outside_models:Broken")
-        """)
-    )
-    models = {model: QUICK["models"][model] for model in ("oracle", "gaussian")} | {"broken": {}}
-    config = copy.variant(name="partly", models=models)
-    done = copy.snakemake("--cores", "2", "--keep-going", "--configfile", config)
-    assert done.returncode == 1
-    *_, last = done.stdout.splitlines()
-    assert re.fullmatch(
-        r"error: ZeroDivisionError: no such <model> \| at all \(results/partly/logs/train/\w+/broken_0.log\)", last
-    )
-    home = copy.folder / "results" / "partly"
-    assert "results/partly/partial: tables of 8 of 12 parts; missing" in done.stdout
-    assert not (home / "metrics.csv").exists()
-    for dataset in QUICK["datasets"]:
-        text = (home / "partial" / "tables" / f"{dataset}.md").read_text()
-        cells = [line.split("|")[4:-1] for line in text.splitlines() if line.startswith("| broken")]
-        assert {cell.strip() for row in cells for cell in row} == {"failed"} and len(cells) > 2
-        assert "failed (broken seeds 0, 1): ZeroDivisionError: no such \\<model\\> \\| at all" in text
-        assert any(line.startswith("| gaussian") and "±" in line for line in text.splitlines())
-    # mended, the rest is done and the partial tables go
-    source = copy.folder / "outside_models.py"
-    source.write_text(source.read_text().replace('raise ZeroDivisionError("no such <model> | at all")', "return []"))
-    copy.run(config=copy.variant(name="partly", models={"oracle": {}, "gaussian": {}}))
-    assert (home / "metrics.csv").is_file() and not (home / "partial").exists()
-
-
-def test_results_of_another_version_are_refused(copy: Project) -> None:
-    (copy.folder / "results" / "format.json").write_text("1\n")
-    for found in ("1", "of an earlier version"):
-        done = copy.snakemake("--dry-run", "--configfile", "configs/quick.yaml")
-        last = done.stdout.splitlines()[-1]
-        assert done.returncode == 1 and "Traceback" not in done.stdout
-        assert last.startswith(f"error: results: its format is {found}, that of this version of deepgen_bench is ")
-        (copy.folder / "results" / "format.json").unlink(missing_ok=True)
 
 
 # results that outlive what they came from
