@@ -197,6 +197,20 @@ def downloads(experiment: ExperimentFile) -> None:
         print(file.state, file.path, file.digest, file.urls[0], sep="\t")
 
 
+@app.command("list", rich_help_panel=PEOPLE)
+def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.Argument()]) -> None:
+    """List what an experiment file may name, also of outside packages: name, kind of data or likelihood, code."""
+    from deepgen_bench.datasets import DATASETS
+    from deepgen_bench.metrics import METRICS
+    from deepgen_bench.models import MODELS
+
+    registry = {"datasets": DATASETS, "models": MODELS, "metrics": METRICS}[kind]
+    for name in registry:
+        made = registry[name]
+        about = {"datasets": "support", "models": "family"}.get(kind)
+        print(name, *([getattr(made, about)] if about else []), registry.target(name), sep="\t")
+
+
 @app.command(rich_help_panel=PEOPLE)
 def schema() -> None:
     """Print the JSON schema of experiment files."""

@@ -17,6 +17,7 @@ from PIL import Image
 from deepgen_bench.cli import app
 from deepgen_bench.config import load_experiment
 from deepgen_bench.metrics.frechet import frechet_distance
+from deepgen_bench.models import MODELS
 from deepgen_bench.store import Store
 
 EXPERIMENT = {
@@ -110,6 +111,17 @@ def test_errors_of_stages(arguments: list[str], message: str, experiment: Path, 
     code, out, err = command(arguments[0], experiment, *arguments[1:], "--results", results)
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1 and message in err
+
+
+def test_names_are_listed_with_what_they_are(command: Command) -> None:
+    code, out, err = command("list", "models")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert (code, err) == (0, "") and len(lines) == len(list(MODELS))
+    assert ["vae", "latent", "deepgen_bench.models.specs:VAE"] in lines
+    code, out, _ = command("list", "datasets")
+    assert code == 0 and "digits\timage\tdeepgen_bench.datasets.digits:Digits\n" in out
+    code, out, _ = command("list", "metrics")
+    assert code == 0 and "transport\tdeepgen_bench.metrics.transport:TransportDistances\n" in out
 
 
 # the stages in turn

@@ -7,6 +7,8 @@ MODELS = Registry(
     {
         "oracle": "deepgen_bench.models.specs:ORACLE",
         "gaussian": "deepgen_bench.models.specs:GAUSSIAN",
+        "gmm": "deepgen_bench.models.specs:GMM",
+        "kde": "deepgen_bench.models.specs:KDE",
         "vae": "deepgen_bench.models.specs:VAE",
         "gan": "deepgen_bench.models.specs:GAN",
         "gan_ns": "deepgen_bench.models.specs:GAN_NS",

@@ -49,6 +49,35 @@ class GaussianSettings(ModelSettings):
     ridge: Annotated[float, Field(ge=0)] = 0.0
 
 
+class GMMSettings(ModelSettings):
+    """Mixture of Gaussians by EM: the best of `starts` for each number of `components`; validation data choose of them.
+
+    `ridge` (a variance, in squared data units) is added to the covariances' diagonals.
+    """
+
+    components: Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], Field(min_length=1)] = (
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+    )
+    covariance: Literal["full", "diag"] = "full"
+    ridge: PositiveFloat = 1e-6
+    starts: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class KDESettings(ModelSettings):
+    """Gaussian kernels. Their bandwidth is the best for `n_validation` validation examples: from `narrowest` to
+    `widest` times the data's standard deviation by factors of 2, then around the best by factors of `step`."""
+
+    narrowest: PositiveFloat = 0.001
+    widest: PositiveFloat = 2.0
+    step: Annotated[float, Field(gt=1)] = 1.1
+    n_validation: Annotated[int, Field(ge=10)] = 1000
+
+
 class NetworkSettings(ModelSettings):
     """What all networks share.
 
@@ -124,6 +153,8 @@ class WGANGPSettings(NetworkSettings):
 
 ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
 GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
+GMM = ModelSpec(GMMSettings, "tractable", "deepgen_bench.models.gmm:GMM")
+KDE = ModelSpec(KDESettings, "tractable", "deepgen_bench.models.kde:KDE")
 VAE = ModelSpec(VAESettings, "latent", "deepgen_bench.models.vae:VAE")
 GAN = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:MinimaxGAN")
 GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:NonSaturatingGAN")
