@@ -14,7 +14,6 @@ import csv
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +27,7 @@ import numpy as np
 
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
+from deepgen_bench.device import set_threads
 from deepgen_bench.files import write_text
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--winners", action="store_true", help="train nothing, print the winners of the table")
     arguments = parser.parse_args()
     if not arguments.winners:
-        os.environ["OMP_NUM_THREADS"] = "1"  # read when a worker imports torch
+        set_threads()  # read when a worker imports torch
         chosen = [(dataset, model) for dataset in arguments.dataset for model in arguments.model]
         rows = [row for row in read_table() if (row["dataset"], row["model"]) not in chosen]
         with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:

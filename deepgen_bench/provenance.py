@@ -29,7 +29,13 @@ def processor() -> str:
     model = [f"{key} {fields[key]}" for key in ("cpu family", "model", "stepping", "CPU part") if key in fields]
     flags = (fields.get("flags") or fields.get("Features") or "").split()
     vector = sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd")))
-    return ", ".join([fields.get("model name", platform.machine()), *model, " ".join(vector)])
+    return ", ".join([fields.get("model name", platform.machine()), *model, " ".join(vector), *caches()])
+
+
+def caches() -> list[str]:
+    """The sizes of the first processor's caches, by which some libraries block their sums."""
+    sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    return ["caches " + " ".join(size.read_text().strip() for size in sizes)] if sizes else []
 
 
 def platform_key(device: str) -> dict[str, Any]:

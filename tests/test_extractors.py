@@ -1,5 +1,8 @@
 """The classifier and the Inception network as feature extractors."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +205,30 @@ def test_inception_download_into_the_cache(
     digest = sha256_of(random_weights)
     assert load_inception(expected_sha256=digest).digest == digest
     assert sha256_of(cached) == digest
+
+
+def test_a_classifier_s_bits_do_not_hang_on_the_processor_s_kernels_for_convolutions():
+    """oneDNN is told of a lesser processor, whose convolutions are summed in another order."""
+    script = """
+from deepgen_bench.device import set_threads
+set_threads()
+import hashlib, torch
+torch.set_num_threads(1)
+from deepgen_bench.datasets.digits import Digits, DigitsSettings
+from deepgen_bench.metrics.classifier import train_classifier
+s = Digits(DigitsSettings()).splits(0)
+parts = [part for split in ("train", "validation") for part in (getattr(s, split)[:200], s.labels[split][:200])]
+made = train_classifier(*parts, s.spec, 0)
+print(made.digest, hashlib.sha256(made(s.test).features.tobytes()).hexdigest())
+"""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for isa in ("SSE41", "DEFAULT")
+    ]
+    assert said[0] == said[1] and len(said[0].split()) == 2

@@ -15,7 +15,7 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import canonical_json, sha256_of, write_bytes
 from deepgen_bench.metrics.features import Features, check_images
-from deepgen_bench.metrics.networks import in_batches
+from deepgen_bench.metrics.networks import in_batches, without_onednn
 
 FEATURES = 128
 BATCH = 100
@@ -72,7 +72,8 @@ class Classifier:
     def __call__(self, images: np.ndarray) -> Features:
         """Features (n, 128) and logits (n, classes) of uint8 levels (n, c, h, w) of the dataset's shape."""
         _check(images, self.spec)
-        features, logits = in_batches(self.network, images, EVALUATION_BATCH, self.device)
+        with without_onednn():
+            features, logits = in_batches(self.network, images, EVALUATION_BATCH, self.device)
         return Features(features, logits)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
@@ -108,6 +109,7 @@ class Classifier:
         return {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
 
 
+@without_onednn()
 def train_classifier(
     train_images: np.ndarray,
     train_labels: np.ndarray,
@@ -121,7 +123,8 @@ def train_classifier(
 
     Adam with a linearly falling learning rate for 200,000 presentations (2 to 40 epochs), chosen by validation
     cross-entropy; 8x8 digits and MNIST come to about 99 % of their test sets, in 3 and 30 seconds on one thread.
-    Every random number comes from a generator of this call, so equal inputs give equal bits on a CPU.
+    Every random number comes from a generator of this call and every sum is rounded in the same way, so equal inputs
+    give equal bits on a CPU: its digest says which numbers of two machines are comparable.
     """
     if spec.support == "continuous" or len(spec.shape) != 3 or not spec.levels or not spec.classes:
         raise UserError(f"spec: a classifier needs images with levels and classes, found {spec}")

@@ -6,16 +6,11 @@ one) are beside it; a block of one takes other code paths in the matrix library,
 (`deepgen_bench.models.deep`). Convolutions loop over replicates: on a CPU grouped convolutions are slower.
 """
 
-import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-# MKL rounds a product by where in memory its operands begin, and that differs between replicates of odd widths. Asked
-# for strict results it does not. It reads this when it first multiplies; AVX2 kernels are as fast as its own choice.
-os.environ["MKL_CBWR"] = "AVX2,STRICT"
 
 
 def uniform(shape: Sequence[int], bound: float, generators: Sequence[torch.Generator]) -> nn.Parameter:
