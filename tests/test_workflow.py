@@ -110,7 +110,7 @@ def test_changed_code_reruns_what_it_decides(copy: Project) -> None:
     copy.edit("metrics/transport.py", "RANKED_DIMENSION = 10", "RANKED_DIMENSION = 11")
     assert copy.plan()[0] == {"measure": 10, "aggregate": 1, "tables": 1}
     copy.edit("metrics/transport.py", "RANKED_DIMENSION = 11", "RANKED_DIMENSION = 10")
-    copy.edit("models/gaussian.py", "def sample(", "EXTRA = 1\n\n    def sample(")
+    copy.edit("models/gaussian.py", "def sample_points(", "EXTRA = 1\n\n    def sample_points(")
     assert copy.plan()[0] == {"train": 2, "measure": 2, "likelihood": 2, "aggregate": 1, "tables": 1}
 
 
