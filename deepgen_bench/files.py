@@ -1,5 +1,6 @@
 """Write files so that a reader never sees half of one."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -28,10 +29,13 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
+            # held until it has its name, so that `remove_parts` of another process leaves it alone
+            with suppress(OSError):  # on a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
@@ -40,9 +44,12 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_parts(folder: Path, name: str = "*") -> None:
-    """Delete what killed processes have left of writing `name`; no other process may be writing it now."""
+    """Delete what killed processes have left of writing `name`, and nothing that another one is writing now."""
     for part in folder.glob(f".{name}.*.part"):
-        part.unlink(missing_ok=True)
+        # gone meanwhile, or held by its writer
+        with suppress(OSError), open(part, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,9 +1,8 @@
 """What the workflow needs of an experiment: targets, inputs, and what each job's numbers depend on. Imports no torch.
 
 Snakemake does not see edits inside the package, and would see every touched file if it did. So each rule has the
-canonical
-JSON of what decides its numbers as a parameter: settings and a digest of the parsed code. What can change numbers
-reruns, and Snakemake shows the difference; nothing else does.
+canonical JSON of what decides its numbers as a parameter: settings and a digest of the parsed code. What can change
+numbers reruns, and Snakemake shows the difference; nothing else does.
 """
 
 import shutil

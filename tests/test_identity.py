@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 import deepgen_bench
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json, read_array, read_json, sha256_of, write_array, write_atomic, write_json
+from deepgen_bench.files import (
+    canonical_json,
+    read_array,
+    read_json,
+    remove_parts,
+    sha256_of,
+    write_array,
+    write_atomic,
+    write_json,
+)
 from deepgen_bench.identity import code_identity, parse, source_file
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.models import MODELS
@@ -295,3 +304,18 @@ def test_an_outside_package_adds_a_model(tmp_path: Path) -> None:
 def test_an_outside_package_cannot_take_a_name(tmp_path: Path) -> None:
     said = outside(tmp_path, "[deepgen_bench.models]\nvae = outside_zoo:NARROW\n")
     assert said == "error: entry point vae = outside_zoo:NARROW: the model name is already taken\n"
+
+
+def test_only_what_nobody_is_writing_is_cleared_away(tmp_path):
+    """Others may write the same file: an experiment that measures the same replicate, the job of a killed driver."""
+    (tmp_path / ".x.json.1.part").write_text("of a killed process")
+    seen = []
+
+    def write(file):
+        file.write(b"{}")
+        file.flush()
+        remove_parts(tmp_path, "x.json")
+        seen.extend(tmp_path.iterdir())
+
+    write_atomic(tmp_path / "x.json", write)
+    assert len(seen) == 1 and [path.name for path in tmp_path.iterdir()] == ["x.json"]

@@ -30,8 +30,8 @@ def prepare(
     """Write `<split>.npy`, `<split>_labels.npy` where there are labels, and `dataset.json` into `directory`.
 
     Every array is checked first: shape, dtype, finite, not empty, levels and labels in range; `accept` may refuse the
-    data by a `UserError` before anything is written. `digest` in
-    `dataset.json` stands for the contents and the spec, wherever they lie and whatever they are called.
+    data by a `UserError` before anything is written. `digest` in `dataset.json` stands for the contents and the spec,
+    wherever they lie and whatever they are called.
     """
     splits = dataset.splits(base_seed)
     check_splits(dataset.name, splits)
