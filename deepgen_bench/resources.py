@@ -9,7 +9,7 @@ from typing import Any
 from deepgen_bench.config import Experiment
 from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
 from deepgen_bench.device import resolve
-from deepgen_bench.models.specs import NetworkSettings
+from deepgen_bench.models.specs import DecoderSettings
 
 # Measured peaks of a process, in MB: 110 to 210 without torch, 750 to 850 with it, 3,000 more with CUDA. Exact optimal
 # transport between 5,000 points takes 1,000.
@@ -55,7 +55,7 @@ class Demand:
 
     def train_mb(self, dataset: str, model: str) -> int:
         settings = self.experiment.model_settings(model, dataset)
-        if not isinstance(settings, NetworkSettings):
+        if not isinstance(settings, DecoderSettings):
             return self.torch_mb(dataset)
         # parameters, gradients, two moments, the best and the kept state, in float32
         weights = 6 * 4 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
@@ -72,7 +72,7 @@ class Demand:
 
     def train_minutes(self, dataset: str, model: str, block: int) -> int:
         settings = self.experiment.model_settings(model, dataset)
-        if not isinstance(settings, NetworkSettings):
+        if not isinstance(settings, DecoderSettings):
             return LEAST
         # forward and backward
         operations = 6 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
@@ -88,7 +88,7 @@ class Demand:
     def likelihood_minutes(self, dataset: str, model: str, block: int) -> int:
         settings, likelihood = self.experiment.model_settings(model, dataset), self.experiment.likelihood
         family = self.experiment.model_spec(model).family
-        if likelihood is None or family != "latent" or not isinstance(settings, NetworkSettings):
+        if likelihood is None or family != "latent" or not isinstance(settings, DecoderSettings):
             return LEAST
         operations = 2 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
         # checkpoints, and test and training examples
@@ -103,7 +103,7 @@ def values_of(dataset: Any) -> tuple[int, int]:
     return IMAGES.get(dataset.name, UNKNOWN)
 
 
-def multiplications(settings: NetworkSettings, dimension: int) -> float:
+def multiplications(settings: DecoderSettings, dimension: int) -> float:
     """Multiplications of one example's pass through both networks of a model, about as many as weights of an MLP."""
     widths = [dimension, *settings.hidden, settings.latent_dim]
     if settings.network == "conv":
@@ -119,7 +119,7 @@ def connections(widths: list[int]) -> int:
     return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
 
 
-def critic_steps(settings: NetworkSettings) -> int:
+def critic_steps(settings: DecoderSettings) -> int:
     return getattr(settings, "critic_steps", 0)
 
 

@@ -1,19 +1,15 @@
-"""What all trained networks share: data scaling, blocks of replicates, loading one of them, sampling."""
+"""What all models trained by gradients share: data scaling, blocks of replicates, loading one of them, sampling."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
 from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
@@ -54,13 +50,10 @@ class Networks(nn.Module):
 class DeepModel(GenerativeModel):
     """A model made of networks and trained by gradients; see `GenerativeModel` for the interface."""
 
-    def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
-        super().__init__(settings, spec, device)
-        if settings.network == "conv" and any(side % 4 for side in spec.shape[1:]):
-            raise UserError(
-                f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
-            )
-        self.module: Networks
+    module: Networks
+
+    #: whether the networks loop over replicates, so that training them together gains nothing
+    looped: bool = False
 
     @abstractmethod
     def build(self, generators: Sequence[torch.Generator]) -> Networks:
@@ -79,30 +72,15 @@ class DeepModel(GenerativeModel):
         """See `deepgen_bench.training.loop.Trainable`."""
 
     @abstractmethod
-    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """Samples (S, B, D) in the model's own data units for latent (S, B, latent_dim) and `noise`, by output."""
+    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+        """All random numbers that `rows` samples are made of, (S, rows, …) each."""
 
-    def draw_noise(self, draws: Draws, rows: int) -> Tensor:
-        """What so many samples need beside their latent variables, (S, rows, …); nothing here."""
-        return torch.empty(len(draws.generators), rows, 0, device=self.device)
-
-    def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
-        """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
-        s = self.settings
-        if s.network == "conv":
-            return ConvDown(self.spec.shape, s.channels, s.hidden[0], outputs, generators)
-        return MLP(self.spec.dim, s.hidden, outputs, generators)
-
-    def up(self, generators: Sequence[torch.Generator], normalise: bool) -> nn.Module:
-        """A network from latent variables to data (decoder, generator); `normalise` concerns convolutional ones."""
-        s = self.settings
-        if s.network == "conv":
-            return ConvUp(s.latent_dim, s.channels, self.spec.shape, generators, normalise)
-        return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators)
+    @abstractmethod
+    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
+        """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
 
     def groups(self, replicates: list[int]) -> list[list[int]]:
-        # convolutions loop over replicates anyway
-        return [[replicate] for replicate in replicates] if self.settings.network == "conv" else [replicates]
+        return [[replicate] for replicate in replicates] if self.looped else [replicates]
 
     def fit(
         self,
@@ -114,8 +92,8 @@ class DeepModel(GenerativeModel):
     ) -> list[Fit]:
         fits: list[Fit] = []
         for group in self.groups(replicates):
-            # an MLP alone is trained beside a twin, because products over a single replicate round differently
-            twins = 2 * group if len(group) == 1 and self.settings.network != "conv" else group
+            # a replicate alone has a twin beside it, because batched products over a single one round differently
+            twins = 2 * group if len(group) == 1 and not self.looped else group
             fits += self._fit_group(data, twins, streams, budget, progress)[: len(group)]
         return fits
 
@@ -182,11 +160,10 @@ class DeepModel(GenerativeModel):
         draws = Draws([seed], self.device)
         parts: dict[str, list[np.ndarray]] = {output: [] for output in self.settings.outputs(self.spec.support)}
         for _ in range(0, n, SAMPLE_ROWS):
-            z = draws.normal(SAMPLE_ROWS, self.settings.latent_dim)
-            noise = self.draw_noise(draws, SAMPLE_ROWS)
+            drawn = self.draw(draws, SAMPLE_ROWS)
 
-            def stored(rows: slice, z: Tensor = z, noise: Tensor = noise) -> dict[str, np.ndarray]:
-                made = self.generate(z[:, rows], noise[:, rows])
+            def stored(rows: slice, drawn: tuple[Tensor, ...] = drawn) -> dict[str, np.ndarray]:
+                made = self.generate(*(part[:, rows] for part in drawn))
                 return {output: self.stored(made[output][0]) for output in parts}
 
             for part in within_memory(stored, SAMPLE_ROWS):

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.memory import within_memory
-from deepgen_bench.models.deep import DeepModel, Networks
+from deepgen_bench.models.decoder import DecoderModel
+from deepgen_bench.models.deep import Networks
 from deepgen_bench.training.streams import Draws
 
 # validation by sliced W2: enough projections and points to rank checkpoints, cheap enough to run 25 times
@@ -22,7 +23,7 @@ def sliced_w2(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
     return (x - y).square().mean((1, 2)).sqrt()
 
 
-class AdversarialModel(DeepModel):
+class AdversarialModel(DecoderModel):
     """A generator and a discriminator or critic, trained in turns."""
 
     def build(self, generators: Sequence[torch.Generator]) -> Networks:
@@ -84,8 +85,8 @@ class AdversarialModel(DeepModel):
     def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What is logged of the critic's scores (S, n) on held-out data and on samples."""
 
-    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        return {"": self.generator(z)}
+    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
+        return {"": self.generator(*drawn)}
 
 
 class MinimaxGAN(AdversarialModel):

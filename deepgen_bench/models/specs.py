@@ -78,27 +78,33 @@ class KDESettings(ModelSettings):
     n_validation: Annotated[int, Field(ge=10)] = 1000
 
 
-class NetworkSettings(ModelSettings):
-    """What all networks share.
+class TrainedSettings(ModelSettings):
+    """What all models trained by gradients share. With `schedule: linear` learning rates fall to zero over the
+    budget."""
+
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "linear"] = "linear"
+
+
+class DecoderSettings(TrainedSettings):
+    """What all models with networks from and to a latent variable share.
 
     `hidden` are the widths of an MLP, data side first; a convolutional net takes its first as the width of its linear
-    layer, and `channels` as its narrowest width. With `schedule: linear` learning rates fall to zero over the budget.
+    layer, and `channels` as its narrowest width.
     """
 
     network: Literal["mlp", "conv"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Field(max_length=8)] = (128, 128)
     channels: Width = 32
     latent_dim: Width = 2
-    batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
-    learning_rate: PositiveFloat = 1e-3
-    schedule: Literal["constant", "linear"] = "linear"
 
     def check(self, support: Support) -> None:
         if self.network == "conv" and support == "continuous":
             raise UserError("network: conv needs images, the dataset holds vectors; valid here: mlp")
 
 
-class VAESettings(NetworkSettings):
+class VAESettings(DecoderSettings):
     """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE
     bound.
 
@@ -126,7 +132,7 @@ class VAESettings(NetworkSettings):
             raise UserError("decoder: gaussian has no density on binary data; valid here: bernoulli")
 
 
-class GANSettings(NetworkSettings):
+class GANSettings(DecoderSettings):
     """Adam for both players; `critic_steps` discriminator updates for each update of the generator."""
 
     discriminator_learning_rate: PositiveFloat = 1e-3
@@ -134,7 +140,7 @@ class GANSettings(NetworkSettings):
     critic_steps: PositiveInt = 1
 
 
-class WGANSettings(NetworkSettings):
+class WGANSettings(DecoderSettings):
     """RMSProp; after every update the critic's weights are clipped to [-clip, clip] (Arjovsky et al. 2017, algorithm
     1)."""
 
@@ -143,7 +149,7 @@ class WGANSettings(NetworkSettings):
     critic_steps: PositiveInt = 5
 
 
-class WGANGPSettings(NetworkSettings):
+class WGANGPSettings(DecoderSettings):
     """Adam(0, 0.9) and a gradient penalty of weight `penalty` (Gulrajani et al. 2017, algorithm 1)."""
 
     learning_rate: PositiveFloat = 1e-4

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.memory import within_memory
-from deepgen_bench.models.deep import DeepModel, Networks
+from deepgen_bench.models.decoder import DecoderModel
+from deepgen_bench.models.deep import Networks
 from deepgen_bench.training.streams import Draws
 
 
@@ -34,7 +35,7 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
 
 
-class VAE(DeepModel):
+class VAE(DecoderModel):
     """VAE, and with `objective: iwae` the importance-weighted autoencoder (Burda et al. 2016, arXiv 1509.00519, eq.
     8)."""
 
@@ -142,10 +143,11 @@ class VAE(DeepModel):
             "tau": self.log_tau().exp().flatten(),
         }
 
-    def draw_noise(self, draws: Draws, rows: int) -> Tensor:
-        return draws.normal(rows, self.spec.dim)
+    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+        return *super().draw(draws, rows), draws.normal(rows, self.spec.dim)
 
-    def generate(self, z: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
+        z, noise = drawn
         out = self.decode(z)
         if self.settings.decoder == "bernoulli":
             mean = out.sigmoid()

@@ -1,0 +1,42 @@
+"""What models with a latent variable share: networks between it and the data, and sampling through them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
+from deepgen_bench.models.deep import DeepModel
+from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
+from deepgen_bench.training.streams import Draws
+
+
+class DecoderModel(DeepModel):
+    """A model whose samples are made from latent variables z ~ N(0, I); settings are `DecoderSettings`."""
+
+    def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
+        super().__init__(settings, spec, device)
+        self.looped = settings.network == "conv"
+        if self.looped and any(side % 4 for side in spec.shape[1:]):
+            raise UserError(
+                f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
+            )
+
+    def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
+        """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
+        s = self.settings
+        if s.network == "conv":
+            return ConvDown(self.spec.shape, s.channels, s.hidden[0], outputs, generators)
+        return MLP(self.spec.dim, s.hidden, outputs, generators)
+
+    def up(self, generators: Sequence[torch.Generator], normalise: bool) -> nn.Module:
+        """A network from latent variables to data (decoder, generator); `normalise` concerns convolutional ones."""
+        s = self.settings
+        if s.network == "conv":
+            return ConvUp(s.latent_dim, s.channels, self.spec.shape, generators, normalise)
+        return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators)
+
+    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+        return (draws.normal(rows, self.settings.latent_dim),)
