@@ -25,6 +25,8 @@ from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import Store
 
 ROOT = Path(__file__).parents[1]
+# seconds that a small job or pipeline may take, ten times what it does: one that hangs is a failure
+PATIENCE = 300
 
 
 def heed_ctrl_c():
@@ -79,7 +81,7 @@ class Job:
         """Let the command come to its end; the seconds that it took."""
         began = time.monotonic()
         process = self.start(stage)
-        said = process.communicate()[1]
+        said = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 0, said
         return time.monotonic() - began
 
@@ -117,7 +119,7 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path, number, kills):
             time.sleep(rng.uniform(0, seconds))
             number = rng.choice([signal.SIGKILL, signal.SIGTERM])
             process.send_signal(number)
-        said = process.communicate()[1]
+        said = process.communicate(timeout=PATIENCE)[1]
         if process.returncode:
             assert process.returncode == (143 if "stopped by SIGTERM" in said else -number), said
             killed.append(f"{signal.Signals(number).name} {process.returncode}")
@@ -168,7 +170,7 @@ def test_killed_measurements_end_with_the_same_bits(measured, stage, kills):
         time.sleep(rng.uniform(0.2, seconds[stage]))
         number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
         process.send_signal(number)
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         if process.returncode:
             killed.append(f"{signal.Signals(number).name} {process.returncode}")
         else:  # it was finished before it was to be killed
@@ -218,10 +220,19 @@ class Pipeline:
                 start_new_session=True,
             )
 
+    def end(self, process):
+        """Wait for the end of a process that was started, or asked to stop; what it said."""
+        try:
+            process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"it did not end in {PATIENCE} s: {(self.folder / 'said').read_text()}") from None
+        return (self.folder / "said").read_text()
+
     def finish(self, *arguments):
-        status = self.start(*arguments).wait()
-        said = (self.folder / "said").read_text()
-        assert status == 0, said
+        process = self.start(*arguments)
+        said = self.end(process)
+        assert process.returncode == 0, said
         return said
 
     def complete(self):
@@ -253,7 +264,7 @@ def test_killed_pipelines_are_finished_by_the_next_run(tmp_path, kills):
             process = pipeline.start("--rerun-incomplete")
             time.sleep(rng.uniform(2, seconds / (2 if number % 2 else 1)))
             kill(process)
-            process.wait()
+            pipeline.end(process)
             before = pipeline.complete()
             print(f"\n{name}: status {process.returncode}, {len(before)} complete")
         said = pipeline.finish("--rerun-incomplete")

@@ -1,6 +1,7 @@
 """The experiment, checked before anything runs, and what the rules share. Imports no torch."""
 
 import atexit
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from deepgen_bench.config_file import read_config
 from deepgen_bench.errors import UserError
 from deepgen_bench.plan import Plan
 from deepgen_bench.resources import Demand, wanted_gpus
+from deepgen_bench.signals import handle_beside
 
 # a scheduler's jobs find another machine than this one; `--jobs` stands for them, `--cores` for jobs here
 HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
@@ -35,6 +37,7 @@ onstart:
         PLAN.begin()
     except UserError as error:
         sys.exit(f"error: {error}")
+    handle_beside(signal.SIGTERM)
     # below all that Snakemake says
     atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
 
