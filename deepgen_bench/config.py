@@ -13,6 +13,7 @@ from deepgen_bench.downloads import Download
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.inception_weights import check_weights, published
+from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
 from deepgen_bench.settings import Settings, not_identity
@@ -44,13 +45,6 @@ class ModelEntry(Settings):
 
     model: str | None = None
     settings: dict[str, Any] = {}
-
-
-class LikelihoodSettings(Settings):
-    """`k`: numbers of importance samples, each dividing the next; `n`: test examples, and as many training examples."""
-
-    k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)
-    n: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
 
 
 class CalibrationEntry(Settings):

@@ -65,6 +65,16 @@ def parse_variant(text: str) -> dict[str, str]:
     return pairs
 
 
+def comparable_variant(text: str) -> tuple[str, str, str]:
+    """A variant without `output` and `estimator`, and these two.
+
+    They say what a model's sample is and how a number was come by: numbers that differ in them alone are compared.
+    """
+    pairs = parse_variant(text)
+    output, estimator = pairs.pop("output", ""), pairs.pop("estimator", "")
+    return ";".join(f"{key}={value}" for key, value in pairs.items()), output, estimator
+
+
 def write_rows(path: Path, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> None:
     """Check `rows` against the schema and write them as CSV, whole or not at all; floats keep every bit.
 

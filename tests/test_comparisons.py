@@ -18,7 +18,7 @@ def spread(model, values, metric="w2", direction="min", bound="estimate", std_er
     values = np.asarray(values, float)
     sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else math.nan
-    group = Group("demo", "digits", model, output, "final", Comparable(metric, "", "1", N, None, "test"))
+    group = Group("demo", "digits", model, output, "", "final", Comparable(metric, "", "1", N, None, "test"))
     numbers = (float(values.mean()), sd, half, values.min(), values.max(), len(values), len(values), 0)
     return Spread(group, *numbers, std_error, math.nan, bound, direction, {"ok": len(values)}, ())
 
@@ -32,7 +32,7 @@ def best(*groups, errors=None):
 def fast(model, values, column, **cells):
     """`spread` without scipy's objects, for simulations."""
     mean, sd = float(values.mean()), float(values.std(ddof=1))
-    group = Group("demo", "digits", model, "", "final", column)
+    group = Group("demo", "digits", model, "", "", "final", column)
     numbers = (mean, sd, sd, mean, mean, len(values), len(values), 0)
     fields = {"std_error": math.nan, "bound": "estimate", "direction": "min"} | cells
     return Spread(group, *numbers, fields["std_error"], math.nan, fields["bound"], fields["direction"], {}, ())

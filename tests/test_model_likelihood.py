@@ -10,11 +10,18 @@ from scipy.stats import multivariate_normal
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import model_likelihood
-from deepgen_bench.metrics.model_likelihood import HeldOut, exact, measure
+from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
+from deepgen_bench.metrics.model_likelihood import HeldOut, exact
 from deepgen_bench.models import MODELS
 from deepgen_bench.runs import make_model
 
 KS = (1, 4, 20)
+
+
+def measure(model, family, held_out, ks, density):
+    """Without what a decoder alone allows: that has tests of its own."""
+    settings = LikelihoodSettings(k=ks, laplace=None, ais=None)
+    return model_likelihood.measure(model, family, held_out, settings, density)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,11 @@ def loaded(small_settings, small_splits, fit):
         (trained,) = fit(make_model(model, made, splits.spec, "cpu"), splits, [0], 20)
         ready = make_model(model, made, splits.spec, "cpu")
         ready.load(trained.checkpoints["final"])
-        return ready, MODELS[model].family, HeldOut(splits.test[:30], splits.spec, 0, dataset, splits.train[:25])
+        return (
+            ready,
+            MODELS[model].family,
+            HeldOut(splits.test[:30], splits.spec, 0, dataset, splits.train[:25], splits.validation[:40]),
+        )
 
     return get
 
@@ -181,11 +192,24 @@ def test_bits_per_dim_of_a_bound_are_above(loaded):
     assert rows["bits_per_dim", None].bound == "exact" and rows["bits_per_dim", None].value < bits.value
 
 
-@pytest.mark.parametrize("model", ["gan", "gan_ns", "wgan", "wgan_gp"])
-def test_an_implicit_model_has_no_likelihood_and_says_why(loaded, model):
-    (row,) = measure(*loaded(model, "gaussian_ring"), KS, None).measurements
+def test_an_implicit_model_without_a_decoder_has_no_likelihood_and_says_why(loaded):
+    _, family, held_out = loaded("gan", "gaussian_ring")
+    (row,) = measure(object(), family, held_out, KS, None).measurements
     assert (row.metric, row.value, row.status) == ("log_likelihood", None, "not_applicable")
     assert row.reason == "implicit model: it only samples" and row.n_real == 30
+
+
+@pytest.mark.parametrize("model", ["gan", "gan_ns", "wgan", "wgan_gp"])
+def test_a_generator_has_the_likelihood_of_its_samples_with_noise(loaded, model):
+    """Its density from the grid is that of kernels around very many samples."""
+    model, family, held_out = loaded(model, "gaussian_ring")
+    found = measure(model, family, held_out, KS, None)
+    row, tau = by_name(found)["log_likelihood", None], by_name(found, "validation")["tau", None]
+    assert (row.bound, row.status, row.variant["estimator"]) == ("exact", "ok", "grid") and tau.n_real == 32
+    samples, d = model.sample(200_000, 0)[""], 2
+    squares = ((held_out.x[:, None] - samples) ** 2).sum(-1)
+    kernels = np.exp(-0.5 * squares / tau.value**2).mean(1) / (2 * np.pi * tau.value**2) ** (d / 2)
+    assert found.vectors["log_likelihood"].mean() == pytest.approx(np.log(kernels).mean(), abs=0.1)
 
 
 def test_the_oracle_has_the_data_s_own_density_where_it_is_known(loaded, small_splits):

@@ -171,7 +171,7 @@ def test_a_family_has_what_its_likelihood_needs(case):
         x = torch.full((1, 4, dim), 0.5)
         mean, log_variance = model.encode(x)
         assert mean.shape == log_variance.shape == (1, 4, case.settings.latent_dim)
-        assert model.pairwise_log_likelihood(x[0], mean[0]).shape == (4, 4)
+        assert model.decoder().pairwise_log_likelihood(x[0], mean[0]).shape == (4, 4)
         assert model.log_likelihood(x, mean).shape == (1, 4)
     assert model.representation in ("grey", "dequantised", "binarised")
 

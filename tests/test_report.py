@@ -164,7 +164,7 @@ def test_a_model_without_density_has_no_bound_either(frame):
 def test_the_main_table_has_the_largest_k_and_the_vae_table_all(frame):
     rows = [row(metric="iw_elbo", variant=f"K={k};representation=binarised", unit="nats") for k in (50, 9, 5000)]
     main, vae = comparison_tables(frame(rows))
-    assert main.header[3:] == ["IW-ELBO K=5000 [nats, binarised] ↓"] and vae.name == "digits_vae"
+    assert main.header[3:] == ["IW-ELBO K=5000 [nats, binarised] ↓"] and vae.name == "digits_latent"
     assert vae.header[3:] == [f"IW-ELBO K={k} [nats, binarised] ↓" for k in (9, 50, 5000)]
     assert [table.name for table in comparison_tables(frame(rows[2:]))] == ["digits"]
 
@@ -199,7 +199,7 @@ def test_vae_diagnostics_have_their_own_table(frame):
     rows = [row(model="gan"), row(model="vae"), row(model="vae", metric="kl", variant="", direction="none")]
     rows += [n_a(model="gan", metric="kl"), row(model="vae", metric="pareto_k", variant="", direction="none")]
     tables = comparison_tables(frame(rows))
-    assert [table.name for table in tables] == ["digits", "digits_vae"]
+    assert [table.name for table in tables] == ["digits", "digits_latent"]
     assert list(grid(tables[1])) == ["vae"] and tables[1].header[3:] == ["KL", "Pareto k"]
 
 

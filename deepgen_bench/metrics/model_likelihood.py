@@ -1,20 +1,20 @@
 """Log-likelihood of held-out data under a model, by what its family can compute: exact, a bound, or nothing.
 
-The one place in `metrics` that takes a model: one with `log_prob` (tractable), or one with `encode`, `log_likelihood`
-and `pairwise_log_likelihood` (latent-variable). Everything is in nats per example; `bits_per_dim` says so in its name.
+The one place in `metrics` that takes a model: one with `log_prob` (tractable), with `encode`, `log_likelihood` and
+`decoder` (latent-variable), or `with_noise` (a generator). Everything is in nats per example; `bits_per_dim` says so in
+its name.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.representation import binarise, dequantise
-from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.memory import within_memory
-from deepgen_bench.metrics.arrays import as_points
+from deepgen_bench.metrics.decoder_likelihood import LOOSE, TAU_EXAMPLES, choose_tau, marginal
+from deepgen_bench.metrics.grid import STEP
+from deepgen_bench.metrics.held_out import Density, HeldOut, log_likelihoods, not_applicable
 from deepgen_bench.metrics.likelihood import (
     active_units,
     active_units_error,
@@ -22,72 +22,44 @@ from deepgen_bench.metrics.likelihood import (
     iw_elbo_curve,
     median_error,
 )
-from deepgen_bench.metrics.likelihood_rows import Likelihoods, below_bound
+from deepgen_bench.metrics.likelihood_rows import Likelihoods
+from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.metrics.pareto import MIN_TAIL, THRESHOLD, pareto_k, tail_length
-from deepgen_bench.seeds import derive_rng, derive_seed
+from deepgen_bench.seeds import derive_seed
 
 # importance samples are drawn for so many examples at once: a constant of the method, since torch's draws depend on it
 EXAMPLES = 8
 # decoder rows at once, a matter of speed alone: more leave a processor's cache, fewer leave a GPU idle
 ROWS = {"cpu": 1000, "cuda": 100_000}
 
-LOOSE = 0.1
-"""The share of examples with a Pareto k above the threshold beyond which a bound is not converged."""
-
 TRAINING_K = 100
 """Importance samples for each training example, at most: a comparison with test data needs no tight bound."""
 
-Density = Callable[[np.ndarray], np.ndarray]
 
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Test examples as stored, and their fixed representations: one draw of the noise for all models.
-
-    `train` are as many training examples, to see what was memorised; without them nothing is said of that.
-    """
-
-    x: np.ndarray
-    spec: DataSpec
-    base_seed: int
-    dataset: str
-    train: np.ndarray | None = None
-
-    def represent(self, representation: str, split: str = "test") -> tuple[str, np.ndarray]:
-        """The name of the representation and the examples of a split in it, float64 (n, D)."""
-        x = self.x if split == "test" else self.train
-        assert x is not None
-        if self.spec.levels is None:
-            return self.spec.support, as_points(f"{split} examples", x.reshape(len(x), -1))
-        rng = derive_rng(self.base_seed, "metric", self.dataset, *self.role(representation, split))
-        draw = binarise if representation == "binarised" else dequantise
-        return representation, draw(x, self.spec.levels, rng)
-
-    def role(self, role: str, split: str) -> list[str]:
-        """The axes of a random stream: each split has its own."""
-        return [role] if split == "test" else [role, split]
-
-
-def measure(model: Any, family: str, held_out: HeldOut, ks: Sequence[int], density: Density | None) -> Likelihoods:
+def measure(
+    model: Any,
+    family: str,
+    held_out: HeldOut,
+    settings: LikelihoodSettings,
+    density: Density | None,
+    audit: bool = True,
+) -> Likelihoods:
     """What can be said of the log-likelihood of `held_out` under a loaded `model` of a `family`.
 
-    `density` is the data's own log density where it is known: the oracle's, and what every model is held against.
+    `density` is the data's own log density where it is known: the oracle's, and what every model is held against. An
+    `audit` costs more: the same by annealed importance sampling.
     """
     if family == "tractable":
         return exact(model.log_prob, model.representation, held_out, density)
     if family == "oracle" and density is not None:
         return exact(density, "continuous", held_out)
     if family == "latent":
-        return latent(model, held_out, ks, density)
+        return latent(model, held_out, settings, density, audit)
+    if family == "implicit" and hasattr(model, "with_noise"):
+        return with_noise(model, held_out, settings, density, audit)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"
     return Likelihoods([not_applicable("log_likelihood", reason, len(held_out.x))])
-
-
-def not_applicable(metric: str, reason: str, n: int, **fields: Any) -> Measurement:
-    """The row of a log-likelihood, or what is made of it, that a model cannot have."""
-    fields = {"unit": "nats", "direction": "max", "bound": "exact"} | fields
-    return Measurement(metric, None, n_real=n, status="not_applicable", reason=reason, **fields)
 
 
 def exact(log_prob: Density, representation: str, held_out: HeldOut, truth: Density | None = None) -> Likelihoods:
@@ -95,39 +67,27 @@ def exact(log_prob: Density, representation: str, held_out: HeldOut, truth: Dens
     return log_likelihoods(lambda x, split: (log_prob(x), {}), representation, held_out, truth)
 
 
-def log_likelihoods(
-    evaluate: Callable[[np.ndarray, str], tuple[np.ndarray, dict[str, Any]]],
-    representation: str,
-    held_out: HeldOut,
-    truth: Density | None,
+def with_noise(
+    model: Any, held_out: HeldOut, settings: LikelihoodSettings, truth: Density | None, audit: bool
 ) -> Likelihoods:
-    """The rows of log p(x), from a function of x (n, D) and its split: the values (n,) and fields of their row."""
-    found = Likelihoods()
-
-    def row(split: str) -> tuple[np.ndarray, Measurement]:
-        started = time.perf_counter()
-        name, x = held_out.represent(representation, split)
-        values, fields = evaluate(x, split)
-        fields = {"bound": "exact", "direction": "max", "reference_split": split} | fields
-        fields |= {"variant": {"representation": name}, "seconds": time.perf_counter() - started}
-        return x, found.add("log_likelihood", values, keep=True, **fields)
-
-    x, test = row("test")
-    found.add_bits(test, held_out.spec)
-    if truth is not None:
-        found.against_truth(test, truth(x))
-    if held_out.train is not None:
-        found.add_gap(found.row("log_likelihood", "test"), row("train")[1])
+    """log p(x) of a generator's samples with Gaussian noise around them, whose standard deviation is the row `tau`."""
+    representation = "dequantised"
+    tau = choose_tau(model.with_noise, representation, held_out, model.device)
+    found = marginal(model.with_noise(tau), representation, held_out, settings, truth, None, model.device, audit)
+    variant: dict[str, Any] = {"representation": held_out.represent(representation)[0]}
+    assert held_out.validation is not None
+    n = min(len(held_out.validation), TAU_EXAMPLES)
+    found.measurements.append(Measurement("tau", tau, variant, n_real=n, reference_split="validation"))
     return found
 
 
-def latent(model: Any, held_out: HeldOut, ks: Sequence[int], truth: Density | None) -> Likelihoods:
-    """The marginal by quadrature where the latent space is small, the bounds, and those on training data."""
-    from deepgen_bench.metrics.grid import STEP
-
-    dims = latent_dims(model, held_out)
-    # where there are exact values, they alone are held against the truth
-    found = bounds(model, held_out, ks, None if dims in STEP else truth)
+def latent(
+    model: Any, held_out: HeldOut, settings: LikelihoodSettings, truth: Density | None, audit: bool
+) -> Likelihoods:
+    """The marginal from the decoder alone, the bounds from the encoder, and those on training data."""
+    decoder, ks = model.decoder(), settings.k
+    # where there is a better value, that alone is held against the truth
+    found = bounds(model, held_out, ks, None if decoder.latent_dim in STEP or settings.laplace else truth)
     tightest = {"test": found.vectors[f"iw_elbo_k{ks[-1]}"]}
     few = [k for k in ks if k <= TRAINING_K]
     if held_out.train is not None and few:
@@ -139,50 +99,9 @@ def latent(model: Any, held_out: HeldOut, ks: Sequence[int], truth: Density | No
         reason = f"likelihood.k has no number up to {TRAINING_K}"
         gap = {"direction": "none", "bound": "estimate", "reference_split": "train"}
         found.measurements.append(not_applicable("train_test_gap", reason, len(held_out.train), **gap))
-    if dims in STEP:
-        first = marginal(model, dims, held_out, truth, tightest)
-    else:
-        reason, variant = "intractable: see the bounds", {"representation": held_out.represent(model.representation)[0]}
-        first = Likelihoods([not_applicable("log_likelihood", reason, len(held_out.x), variant=variant)])
+    first = marginal(decoder, model.representation, held_out, settings, truth, tightest, model.device, audit)
     first.extend(found)
     return first
-
-
-def latent_dims(model: Any, held_out: HeldOut) -> int:
-    """How many latent dimensions the model has."""
-    import torch
-
-    _, x = held_out.represent(model.representation)
-    with torch.inference_mode():
-        one = torch.as_tensor(x[None, :1], dtype=torch.float32, device=model.device)
-        return int(model.encode(one)[0].shape[-1])
-
-
-def marginal(
-    model: Any, dims: int, held_out: HeldOut, truth: Density | None, tightest: dict[str, np.ndarray]
-) -> Likelihoods:
-    """log p(x) by a grid over one or two latent dimensions; `mc_error` is the mean error of the quadrature.
-
-    `tightest` are bounds from a single block of weights, by split, which it must not be below.
-    """
-    import torch
-
-    from deepgen_bench.metrics.grid import TOLERANCE, marginal_log_likelihood
-
-    def evaluate(x: np.ndarray, split: str) -> tuple[np.ndarray, dict[str, Any]]:
-        with torch.inference_mode():
-            data = torch.as_tensor(x, dtype=torch.float64, device=model.device)
-            values, errors = marginal_log_likelihood(model.pairwise_log_likelihood, data, dims)
-        error = float(errors.mean())
-        fields: dict[str, Any] = {"mc_error": error}
-        if not error <= TOLERANCE:
-            reason = f"quadrature error {error:.2g} nats in the mean on the largest lattice"
-            fields |= {"status": "not_converged", "reason": reason}
-        if split in tightest and (reason := below_bound(values, errors, tightest[split])):
-            fields |= {"status": "suspect", "reason": reason}
-        return values, fields
-
-    return log_likelihoods(evaluate, model.representation, held_out, truth)
 
 
 def bounds(model: Any, held_out: HeldOut, ks: Sequence[int], truth: Density | None = None) -> Likelihoods:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.memory import within_memory
+from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
 from deepgen_bench.training.streams import Draws
@@ -82,19 +83,10 @@ class VAE(DecoderModel):
         errors = ((x - out) * (-log_tau).exp()).square().sum(-1)
         return -0.5 * (errors + self.spec.dim * (2 * log_tau.squeeze(-1) + math.log(2 * math.pi)))
 
-    def pairwise_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x_i|z_j) under one loaded replicate, (n, m) in float64, for x (n, D) and z (m, Z) in float32.
-
-        The decoder runs once for each z. The sums are matrix products, in float64: in float32 the three terms of
-        |x - g(z)|² would cancel where τ is small.
-        """
-        out, x = self.decode(z[None])[0].double(), x.double()
-        if self.settings.decoder == "bernoulli":
-            return torch.addmm(-F.softplus(out).sum(1), x, out.T)
-        log_tau = self.log_tau().double().item()
-        precision = math.exp(-2 * log_tau)
-        of_x = -0.5 * (precision * x.square().sum(1) + self.spec.dim * (2 * log_tau + math.log(2 * math.pi)))
-        return torch.addmm(-0.5 * precision * out.square().sum(1), x, out.T, alpha=precision).add_(of_x[:, None])
+    def decoder(self) -> Decoder:
+        """p(x, z) of one loaded replicate."""
+        tau = None if self.settings.decoder == "bernoulli" else self.log_tau().double().exp().item()
+        return Decoder(lambda z: self.decode(z[None])[0], self.settings.latent_dim, tau)
 
     def bound(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The objective, its reconstruction part and its KL part, each (S, B), for `noise` (S, k·B, Z).

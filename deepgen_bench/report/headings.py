@@ -34,7 +34,11 @@ FAMILIES = {
         "active_units": "active units",
         "ess": "ESS",
         "pareto_k": "Pareto k",
+        "ais": "AIS",
+        "bdmc_gap": "BDMC gap",
+        "tau": "τ",
     },
+    "historical": {"parzen": "Parzen", "parzen_of_train": "Parzen of training data"},
     "memorisation": {"nn_auc": "NN AUC", "copied": "copied", "train_test_gap": "train − test"},
 }
 NAMES = {metric: name for names in FAMILIES.values() for metric, name in names.items()}

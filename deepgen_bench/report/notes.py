@@ -55,6 +55,10 @@ def notes(
     for fact, headed in [*_grouped(zip(sizes, names, strict=True)), *_grouped(zip(facts, names, strict=True))]:
         if fact:
             yield f"{fact}: {', '.join(headed) if len(headed) < len(names) else 'all'}."
+    how = [_estimators([line[j] for line in found]) for j in range(len(columns))]
+    for text, headed in _grouped(zip(how, names, strict=True)):
+        if text:
+            yield f"{', '.join(headed)} by {text}."
     for (word, reason), its in _events(sheet, rows, found):
         yield f"{word} ({', '.join(its)}): {reason}."
 
@@ -102,11 +106,18 @@ def _size(column: Comparable) -> str:
 
 
 def _fact(j: int, columns: Sequence[Comparable], found: Sequence[Sequence[Spread | None]]) -> str:
-    """Kind of number and the parts of the variant that no heading shows."""
+    """Kind of number, where no estimator tells it, and the parts of the variant that no heading shows."""
     pairs = [f"{k}={text}" for k, text in parse_variant(columns[j].variant).items() if k not in IN_HEADING]
-    cells = [line[j] for line in found]
-    kinds = list(dict.fromkeys(BOUNDS[spread.bound] for spread in cells if spread and spread.n_seeds))
+    cells = [spread for line in found if (spread := line[j]) and spread.n_seeds and not spread.group.estimator]
+    kinds = list(dict.fromkeys(BOUNDS[spread.bound] for spread in cells))
     return ", ".join([*(kinds if kinds != ["estimate"] else []), *pairs])
+
+
+def _estimators(cells: Sequence[Spread | None]) -> str:
+    """How the numbers of a column were come by, and what kind each is, where they say so."""
+    told = [spread for spread in cells if spread and spread.n_seeds and spread.group.estimator]
+    pairs = ((f"{spread.group.estimator} ({BOUNDS[spread.bound]})", spread.group.model) for spread in told)
+    return "; ".join(f"{how}: {', '.join(models)}" for how, models in _grouped(pairs))
 
 
 def _events(

@@ -12,7 +12,7 @@ import pandas as pd
 from deepgen_bench.config_file import shown
 from deepgen_bench.errors import UserError
 from deepgen_bench.report.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
-from deepgen_bench.results import metric_files, parse_variant
+from deepgen_bench.results import comparable_variant, metric_files, parse_variant
 
 FILE = "paired.csv"
 PAIR = ["experiment", "dataset", "checkpoint", "metric", "variant", "model_a", "model_b", "n"]
@@ -35,7 +35,8 @@ def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) ->
         shown = of_checkpoint(rows, checkpoint)
         shown = shown[shown["metric"].isin(LIKELIHOODS) & has_value(shown) & (shown["model"] != ORACLE)]
         shown = shown[shown["reference_split"] == "test"]
-        for key, column in shown.groupby(["experiment", "dataset", "metric", "variant", "n_real"], sort=False):
+        shown = shown.assign(comparable=[comparable_variant(text)[0] for text in shown["variant"]])
+        for key, column in shown.groupby(["experiment", "dataset", "metric", "comparable", "n_real"], sort=False):
             experiment, dataset, metric, variant, n = key
             found = {model: _over_seeds(own, vectors) for model, own in column.groupby("model", sort=False)}
             known = [(model, values) for model, values in found.items() if values is not None]

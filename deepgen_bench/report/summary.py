@@ -14,7 +14,7 @@ from deepgen_bench.files import read_arrays, write_text
 from deepgen_bench.report.paired import FILE, paired_differences
 from deepgen_bench.report.selection import LIKELIHOODS, has_value
 from deepgen_bench.report.statistics import half_width
-from deepgen_bench.results import merge, parse_variant, read_rows, write_rows
+from deepgen_bench.results import comparable_variant, merge, parse_variant, read_rows, write_rows
 
 
 class Comparable(NamedTuple):
@@ -38,12 +38,14 @@ class Comparable(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The measurements of one model that differ in the seed alone; `output` is what a sample is (draw, mean or "")."""
+    """The measurements of one model that differ in the seed alone; `output` is what a sample is (draw, mean or ""),
+    `estimator` how a likelihood was come by, where it says so."""
 
     experiment: str
     dataset: str
     model: str
     output: str
+    estimator: str
     checkpoint: str
     comparable: Comparable
 
@@ -53,6 +55,7 @@ class Group(NamedTuple):
             (self.experiment, self.dataset, self.model, self.checkpoint)
             == (other.experiment, other.dataset, other.model, other.checkpoint)
             and other.output in ("", self.output)
+            and other.estimator in ("", self.estimator)
             and self.comparable.admits(other.comparable)
         )
 
@@ -103,7 +106,7 @@ class Spread:
         """As a row of `summary.csv`."""
         names = ["min", "max", "n_seeds", "n_total", "n_diverged", "std_error", "mc_error", "bound", "direction"]
         return {
-            **dict(zip(Group._fields[:4], self.group, strict=False)),
+            **dict(zip(Group._fields[:5], self.group, strict=False)),
             **self.column._asdict(),
             "checkpoint": self.group.checkpoint,
             **{"mean": self.mean, "sd": self.sd},
@@ -114,21 +117,21 @@ class Spread:
         }
 
 
-COLUMNS = [*Group._fields[:4], *Comparable._fields, "checkpoint", "mean", "sd", "ci_low", "ci_high", "min", "max"]
+COLUMNS = [*Group._fields[:5], *Comparable._fields, "checkpoint", "mean", "sd", "ci_low", "ci_high", "min", "max"]
 COLUMNS += ["n_seeds", "n_total", "n_diverged", "std_error", "mc_error", "bound", "direction", "statuses", "reasons"]
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Every group of comparable measurements over its seeds, in order of appearance, columns `COLUMNS`.
 
-    One row per experiment, dataset, model, output, metric, variant, unit, checkpoint, n_real, n_generated and
-    reference_split. The key `output` of a variant (draw or mean) is a column of its own, as it says what the model's
-    sample is. All values enter `mean`, `sd` (n - 1), `min`, `max` and `n_seeds`, those of status `suspect` and
-    `not_converged` too; `n_total` counts all seeds, `n_diverged` the diverged ones, `statuses` all
-    (`ok=4;diverged=1`), `reasons` what they gave. `ci_low` and `ci_high` are the 95 % t interval of the mean over
-    seeds, given the one test set; `std_error` and `mc_error` means of the measurements' own. Empty: not known, as is
-    every spread of one seed. A measurement without a value is counted in every group of its model and metric that it
-    does not contradict.
+    One row per experiment, dataset, model, output, estimator, metric, variant, unit, checkpoint, n_real, n_generated
+    and reference_split. The keys `output` and `estimator` of a variant are columns of their own, as they say what the
+    model's sample is and how a number was come by. All values enter `mean`, `sd` (n - 1), `min`, `max` and `n_seeds`,
+    those of status `suspect` and `not_converged` too; `n_total` counts all seeds, `n_diverged` the diverged ones,
+    `statuses` all (`ok=4;diverged=1`), `reasons` what they gave. `ci_low` and `ci_high` are the 95 % t interval of the
+    mean over seeds, given the one test set; `std_error` and `mc_error` means of the measurements' own. Empty: not
+    known, as is every spread of one seed. A measurement without a value is counted in every group of its model and
+    metric that it does not contradict.
     """
     records = pd.DataFrame([spread.record() for spread in spreads(rows)], columns=COLUMNS)
     return records.astype({"n_real": "Int64", "n_generated": "Int64"})
@@ -163,12 +166,10 @@ def aggregate(parts: Sequence[Path], output_dir: Path) -> list[Path]:
 
 def group_of(row: pd.Series) -> Group:
     """The group that a row of the tidy table belongs to by what it says of itself."""
-    pairs = parse_variant(row.variant)
-    output = pairs.pop("output", "")
-    variant = ";".join(f"{key}={value}" for key, value in pairs.items())
+    variant, output, estimator = comparable_variant(row.variant)
     n_real, n_generated = (None if pd.isna(n) else int(n) for n in (row.n_real, row.n_generated))
     comparable = Comparable(row.metric, variant, row.unit, n_real, n_generated, row.reference_split)
-    return Group(row.experiment, row.dataset, row.model, output, row.checkpoint, comparable)
+    return Group(row.experiment, row.dataset, row.model, output, estimator, row.checkpoint, comparable)
 
 
 def _members(rows: pd.DataFrame) -> dict[Group, list[int]]:

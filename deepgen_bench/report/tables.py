@@ -31,7 +31,8 @@ def comparison_tables(
     """Tables of one experiment's measurements; `paired` are differences as `load_paired` gives them.
 
     Per dataset `<dataset>`, which shows measurements at their largest K and n against held-out data, and where they say
-    more `<dataset>_vae`, `<dataset>_sample_size` and `<dataset>_memorisation`; last `ranks` over all datasets.
+    more `<dataset>_latent`, `<dataset>_parzen`, `<dataset>_sample_size` and `<dataset>_memorisation`; last `ranks` over
+    all datasets.
     Checkpoint `best` shows models that have only a final one with it. Models that no other is shown to beat are bold.
     """
     if len(names := rows["experiment"].unique()) > 1:
@@ -81,10 +82,12 @@ def _parts(sheet: Sheet) -> list[tuple[str, str, list[Comparable]]]:
     """Suffix, subject and columns of a dataset's tables: the main one, and those that show what it does not."""
     apart = [column for column in sheet.columns if _is_memorisation(column)]
     rest = [column for column in sheet.columns if column not in apart]
-    vae = [column for column in rest if column.metric in FAMILIES["latent variables"]]
-    main = sheet.largest([column for column in rest if column not in vae])
+    latent = [column for column in rest if column.metric in FAMILIES["latent variables"]]
+    parzen = [column for column in rest if column.metric in FAMILIES["historical"]]
+    main = sheet.largest([column for column in rest if column not in (*latent, *parzen)])
     parts = [
-        ("_vae", "latent-variable models", [*(column for column in rest if column.metric == "iw_elbo"), *vae]),
+        ("_latent", "latent variables", [*(column for column in rest if column.metric == "iw_elbo"), *latent]),
+        ("_parzen", "Parzen windows, of historical interest", sheet.largest(parzen)),
         ("_sample_size", "by sample size", [column for column in rest if column.metric in SIZED]),
         ("_memorisation", "memorisation", sheet.largest(apart)),
     ]

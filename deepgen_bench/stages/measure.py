@@ -29,8 +29,10 @@ from deepgen_bench.measured import write_measured
 from deepgen_bench.memory import or_lower
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
+from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.measurement import Measurement, variant_text
 from deepgen_bench.models.oracle import oracle_pair
+from deepgen_bench.models.specs import TrainedSettings
 from deepgen_bench.runs import Run
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.stages.extractor import load_extractors
@@ -196,11 +198,13 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     todo = Block(store, dataset, model, block)
     settings = store.experiment.likelihood
     assert settings is not None
-    device = open_device(store.experiment.device) if todo.family == "latent" else "cpu"
+    has_network = issubclass(store.experiment.model_spec(model).settings, TrainedSettings)
+    device = open_device(store.experiment.device) if has_network else "cpu"
     density = todo.made.log_prob if isinstance(todo.made, SyntheticDataset) else None
     test = todo.prepared.split("test")[: settings.n]
     train = todo.prepared.split("train")[: len(test)]
-    held_out = model_likelihood.HeldOut(test, todo.prepared.spec, store.experiment.base_seed, dataset, train)
+    validation = todo.prepared.split("validation")
+    held_out = HeldOut(test, todo.prepared.spec, store.experiment.base_seed, dataset, train, validation)
     identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
     identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
@@ -212,9 +216,9 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 found: list[Row] = []
                 kept: Vectors = {}
                 for checkpoint in run.checkpoints:
-                    # loading a network that has no density would import torch for nothing
-                    generative = run.model(checkpoint, device) if todo.family in ("tractable", "latent") else None
-                    measured = model_likelihood.measure(generative, todo.family, held_out, settings.k, density)
+                    generative = None if todo.family == "oracle" else run.model(checkpoint, device)
+                    audit = checkpoint == "final"
+                    measured = model_likelihood.measure(generative, todo.family, held_out, settings, density, audit)
                     kept |= {f"{name}_{checkpoint}": vector for name, vector in measured.vectors.items()}
                     found += todo.rows(run, checkpoint, measured.measurements)
                 return found, kept

@@ -14,6 +14,7 @@ from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
 from deepgen_bench.memory import or_lower
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.models.specs import TrainedSettings
 from deepgen_bench.provenance import (
     determinism,
     git_state,
@@ -72,7 +73,8 @@ class Job:
     @cached_property
     def device(self) -> str:
         # opened once, for it takes a GPU; the classical models need no torch, so they open none
-        return open_device(self.experiment.device) if self.family in ("latent", "implicit") else "cpu"
+        trained = issubclass(self.experiment.model_spec(self.model).settings, TrainedSettings)
+        return open_device(self.experiment.device) if trained else "cpu"
 
     def make(self) -> GenerativeModel:
         name = self.experiment.models[self.model].model or self.model
