@@ -48,14 +48,14 @@ BAD = {
         "datasets.digits.models.vae.clip: unknown key; valid: batch_size,",
     ),
     "metric settings": ("metrics: {transport: {p: 2}}", "metrics.transport.p: unknown key; valid: n, projections"),
-    "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: k, n"),
+    "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: ais, k, laplace, n"),
     # unknown names
     "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: gan, gan_ns, gaussian,"),
     "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: gan,"),
     "dataset": ("datasets: {ring: {budget: 3}}", "datasets.ring.dataset: unknown dataset 'ring'; valid: cifar10,"),
     "metric": (
         "metrics: {fid: {}}",
-        "metrics.fid: unknown metric 'fid'; valid: fidelity, memorisation, modes, transport, ",
+        "metrics.fid: unknown metric 'fid'; valid: fidelity, memorisation, modes, parzen, transport, ",
     ),
     "device": ("device: tpu", "device: input should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
     "override of an absent model": (

@@ -10,5 +10,6 @@ METRICS = Registry(
         "two_sample": "deepgen_bench.metrics.two_sample:TwoSample",
         "modes": "deepgen_bench.metrics.modes:ModeCoverage",
         "memorisation": "deepgen_bench.metrics.memorisation:Memorisation",
+        "parzen": "deepgen_bench.metrics.parzen:Parzen",
     },
 )

@@ -2,8 +2,7 @@
 encoder, with annealing where that does not do and beside it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -207,10 +206,8 @@ def by_annealing(
     return found
 
 
-def choose_tau(
-    decoder_at: Callable[[float], Decoder], representation: str, held_out: HeldOut, device: str = "cpu"
-) -> float:
-    """The standard deviation of Gaussian noise around a generator that makes validation data likeliest.
+def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, device: str = "cpu") -> float:
+    """The standard deviation of Gaussian noise around a `generator`'s samples that makes validation data likeliest.
 
     A GAN has no density without it (Wu et al. 2017, arXiv 1611.04273, section 3). log p(x) is estimated for all τ near
     the present one from the same importance draws, which are made anew at the best, until that stays.
@@ -223,8 +220,8 @@ def choose_tau(
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
     streams, tau, dim = Streams(held_out, device), 0.3 * highest, x.shape[1]
     for _ in range(TAU_ROUNDS):
-        decoder, generator = decoder_at(tau), streams.generator("tau")
-        ratio, log_likelihood = draw(decoder, x, propose(decoder, x, TAU_STARTS, generator), TAU_DRAWS, generator)
+        decoder, draws = replace(generator, tau=tau), streams.generator("tau")
+        ratio, log_likelihood = draw(decoder, x, propose(decoder, x, TAU_STARTS, draws), TAU_DRAWS, draws)
         squares = (-2 * log_likelihood - gaussian_normaliser(tau, dim)) * tau**2
 
         def loss(log_tau: float, ratio: np.ndarray = ratio, squares: np.ndarray = squares) -> float:

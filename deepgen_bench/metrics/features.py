@@ -45,7 +45,8 @@ class Context:
     """What a family needs besides the two samples: the data's `spec`, the seed's axes and the extractors at hand.
 
     `train` is the training split as stored: what is fixed before any test (a projection, a kernel width) is taken from
-    it, and copies of it are looked for. `modes` is None where the density is unknown or has no separate modes.
+    it, and copies of it are looked for. `validation` is what chooses a width that the training split cannot. `modes` is
+    None where the density is unknown or has no separate modes.
     """
 
     spec: DataSpec
@@ -54,6 +55,7 @@ class Context:
     train: np.ndarray
     extractors: dict[str, Extractor] = field(default_factory=dict)
     modes: Modes | None = None
+    validation: np.ndarray | None = None
 
 
 def as_vectors(array: np.ndarray, spec: DataSpec) -> np.ndarray:

@@ -1,17 +1,19 @@
 """Log-likelihood of held-out data under a model, by what its family can compute: exact, a bound, or nothing.
 
 The one place in `metrics` that takes a model: one with `log_prob` (tractable), with `encode`, `log_likelihood` and
-`decoder` (latent-variable), or `with_noise` (a generator). Everything is in nats per example; `bits_per_dim` says so in
-its name.
+`observation` (latent-variable), or `noiseless` (a generator). Everything is in nats per example; `bits_per_dim` says so
+in its name.
 """
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from deepgen_bench.memory import within_memory
+from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.metrics.decoder_likelihood import LOOSE, TAU_EXAMPLES, choose_tau, marginal
 from deepgen_bench.metrics.grid import STEP
 from deepgen_bench.metrics.held_out import Density, HeldOut, log_likelihoods, not_applicable
@@ -56,7 +58,7 @@ def measure(
         return exact(density, "continuous", held_out)
     if family == "latent":
         return latent(model, held_out, settings, density, audit)
-    if family == "implicit" and hasattr(model, "with_noise"):
+    if family == "implicit" and hasattr(model, "noiseless"):
         return with_noise(model, held_out, settings, density, audit)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"
     return Likelihoods([not_applicable("log_likelihood", reason, len(held_out.x))])
@@ -72,8 +74,9 @@ def with_noise(
 ) -> Likelihoods:
     """log p(x) of a generator's samples with Gaussian noise around them, whose standard deviation is the row `tau`."""
     representation = "dequantised"
-    tau = choose_tau(model.with_noise, representation, held_out, model.device)
-    found = marginal(model.with_noise(tau), representation, held_out, settings, truth, None, model.device, audit)
+    decoder = Decoder(model.noiseless, model.settings.latent_dim, None)
+    tau = choose_tau(decoder, representation, held_out, model.device)
+    found = marginal(replace(decoder, tau=tau), representation, held_out, settings, truth, None, model.device, audit)
     variant: dict[str, Any] = {"representation": held_out.represent(representation)[0]}
     assert held_out.validation is not None
     n = min(len(held_out.validation), TAU_EXAMPLES)
@@ -85,7 +88,8 @@ def latent(
     model: Any, held_out: HeldOut, settings: LikelihoodSettings, truth: Density | None, audit: bool
 ) -> Likelihoods:
     """The marginal from the decoder alone, the bounds from the encoder, and those on training data."""
-    decoder, ks = model.decoder(), settings.k
+    network, tau = model.observation()
+    decoder, ks = Decoder(network, model.settings.latent_dim, tau), settings.k
     # where there is a better value, that alone is held against the truth
     found = bounds(model, held_out, ks, None if decoder.latent_dim in STEP or settings.laplace else truth)
     tightest = {"test": found.vectors[f"iw_elbo_k{ks[-1]}"]}

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.memory import within_memory
-from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
 from deepgen_bench.training.streams import Draws
@@ -89,17 +88,13 @@ class AdversarialModel(DecoderModel):
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         return {"": self.generator(*drawn)}
 
-    def with_noise(self, tau: float) -> Decoder:
-        """p(x, z) of one loaded replicate with noise N(0, tau² I) on its samples, which has a density for tau > 0.
+    def noiseless(self, z: Tensor) -> Tensor:
+        """Samples (m, D) of one loaded replicate for z (m, Z), to which noise may be added that has a density.
 
         Images are on the scale of dequantised data, where a sample lies in the middle of what rounds to its level.
         """
-
-        def network(z: Tensor) -> Tensor:
-            x, levels = self.generator(z[None])[0], self.spec.levels
-            return x if levels is None else (x * (levels - 1) + 0.5) / levels
-
-        return Decoder(network, self.settings.latent_dim, tau)
+        x, levels = self.generator(z[None])[0], self.spec.levels
+        return x if levels is None else (x * (levels - 1) + 0.5) / levels
 
 
 class MinimaxGAN(AdversarialModel):

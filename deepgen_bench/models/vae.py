@@ -2,7 +2,7 @@
 2014)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.memory import within_memory
-from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
 from deepgen_bench.training.streams import Draws
@@ -83,10 +82,10 @@ class VAE(DecoderModel):
         errors = ((x - out) * (-log_tau).exp()).square().sum(-1)
         return -0.5 * (errors + self.spec.dim * (2 * log_tau.squeeze(-1) + math.log(2 * math.pi)))
 
-    def decoder(self) -> Decoder:
-        """p(x, z) of one loaded replicate."""
+    def observation(self) -> tuple[Callable[[Tensor], Tensor], float | None]:
+        """p(x|z) of one loaded replicate: from z (m, Z) to x's mean, and τ; or to a Bernoulli's logits, and None."""
         tau = None if self.settings.decoder == "bernoulli" else self.log_tau().double().exp().item()
-        return Decoder(lambda z: self.decode(z[None])[0], self.settings.latent_dim, tau)
+        return lambda z: self.decode(z[None])[0], tau
 
     def bound(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The objective, its reconstruction part and its KL part, each (S, B), for `noise` (S, k·B, Z).

@@ -156,8 +156,8 @@ def sample_context(store: Store, dataset: str, extractors: dict[str, Extractor])
     """What the families of sample metrics are told about a dataset."""
     prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
     modes = Modes(made.modes, made.sd) if isinstance(made, GaussianMixture) else None
-    train = prepared.split("train")
-    return Context(prepared.spec, store.experiment.base_seed, dataset, train, extractors, modes)
+    train, validation = prepared.split("train"), prepared.split("validation")
+    return Context(prepared.spec, store.experiment.base_seed, dataset, train, extractors, modes, validation)
 
 
 def digests(extractors: dict[str, Extractor]) -> dict[str, list[str]]:
