@@ -66,6 +66,7 @@ def store_with(tmp_path, **calibration):
 
 SMALL = {
     "linear_gaussian_vae": {"k": [1, 20, 400], "n": 100},
+    "linear_gaussian_decoder": {"n": 60},
     "wasserstein_1d": {"n": 20_000},
     "translation": {"n": 50, "dim": 3},
     "transport_solver": {"n": 200},
@@ -82,6 +83,8 @@ MISTAKES = {
     "stopped": ("transport_solver", {"n": 1000, "iterations": 500}),
     "biased": ("gaussian_transport", {"statistic": "oracle", "n": [50, 100], "replications": 5}),
     "finite": ("frechet_gaussian", {"statistic": "plug_in", "n": [100], "replications": 5}),
+    "parzen": ("parzen_gaussian", {"dim": 16, "n": 200}),
+    "misranked": ("parzen_gaussian", {"statistic": "ranking", "scale": 0.7, "dim": 16, "n": 200}),
     "swapped": ("precision_recall", {"fault": "collapsed", "n": 300, "swapped": True, "replications": 5}),
 }
 

@@ -6,6 +6,9 @@ CHECKS = Registry(
     "check",
     {
         "linear_gaussian_vae": "deepgen_bench.calibration.likelihood:LinearGaussianVAE",
+        "linear_gaussian_decoder": "deepgen_bench.calibration.decoder:LinearGaussianDecoder",
+        "trained_decoder": "deepgen_bench.calibration.decoder:TrainedDecoder",
+        "parzen_gaussian": "deepgen_bench.calibration.parzen:ParzenGaussian",
         "trained_vae": "deepgen_bench.calibration.trained:TrainedVAE",
         "true_density": "deepgen_bench.calibration.trained:TrueDensity",
         "wasserstein_1d": "deepgen_bench.calibration.transport:OneDimension",

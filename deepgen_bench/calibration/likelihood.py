@@ -40,7 +40,7 @@ class LinearGaussianVAE(Check):
         columns = np.linalg.qr(rng.standard_normal((s.dim, s.latent_dim)))[0]
         w, b = columns * np.linspace(1.5, 0.5, s.latent_dim), rng.standard_normal(s.dim)
         x = rng.standard_normal((s.n, s.latent_dim)) @ w.T + b + s.tau * rng.standard_normal((s.n, s.dim))
-        exact = _log_prob(x, w, b, s.tau)
+        exact = log_prob(x, w, b, s.tau)
         held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.store.experiment.base_seed, self.name)
         found = bounds(_linear_vae(w, b, s.tau, s.encoder_sd), held_out, s.k).vectors
         # a widened or narrowed Gaussian about the same mean
@@ -67,7 +67,7 @@ class LinearGaussianVAE(Check):
         return lines
 
 
-def _log_prob(x: np.ndarray, w: np.ndarray, b: np.ndarray, tau: float) -> np.ndarray:
+def log_prob(x: np.ndarray, w: np.ndarray, b: np.ndarray, tau: float) -> np.ndarray:
     """log N(x; b, W Wᵀ + τ² I) for W with orthogonal columns."""
     squares = (w**2).sum(axis=0)
     inside = ((x - b) @ w) ** 2 / squares
