@@ -24,6 +24,8 @@ LEAST = 10
 # Seconds of an update's overhead, and floating-point operations a second: the speed of one core is a fifth of what was
 # measured, the GPU's that of a small one.
 OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
+# gradients on the way to a mode
+ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
 METRICS = 3.0
 
@@ -87,13 +89,19 @@ class Demand:
 
     def likelihood_minutes(self, dataset: str, model: str, block: int) -> int:
         settings, likelihood = self.experiment.model_settings(model, dataset), self.experiment.likelihood
-        family = self.experiment.model_spec(model).family
-        if likelihood is None or family != "latent" or not isinstance(settings, DecoderSettings):
+        if likelihood is None or not isinstance(settings, DecoderSettings):
             return LEAST
         operations = 2 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
-        # checkpoints, and test and training examples
-        decoded = 4 * self._replicates(block) * likelihood.n * max(likelihood.k)
-        return minutes(decoded * operations / self.speed)
+        # checkpoints, and test and training examples; a gradient costs as much as three evaluations
+        decoded = 4 * likelihood.n * max(likelihood.k)
+        updates = 0
+        if likelihood.laplace:
+            decoded += 2 * likelihood.n * (3 * ASCENT * likelihood.laplace.starts + likelihood.laplace.k)
+        if ais := likelihood.ais:
+            # adapted, forwards, and adapted, forwards and backwards on simulated data
+            updates = 5 * ais.steps * (ais.leapfrog + 1)
+            decoded += 3 * updates * ais.n * ais.chains
+        return minutes(self._replicates(block) * (decoded * operations / self.speed + updates * OVERHEAD))
 
 
 def values_of(dataset: Any) -> tuple[int, int]:

@@ -78,10 +78,11 @@ def test_a_larger_experiment_asks_for_more() -> None:
     samples = demand("mnist_small", samples=50_000)
     assert samples.measure_minutes(0) > 5 * small.measure_minutes(0)
     assert samples.train_mb("mnist", "vae") > small.train_mb("mnist", "vae")
-    wide = demand("mnist_small", models={"vae": {"settings": {"hidden": [2000, 2000]}}, "gan": {}})
+    wide = demand("mnist_small", models={"vae": {"settings": {"hidden": [2000, 2000]}}, "gaussian": {}})
     assert wide.train_mb("mnist", "vae") > small.train_mb("mnist", "vae")
     assert wide.likelihood_minutes("mnist", "vae", 0) > small.likelihood_minutes("mnist", "vae", 0)
-    assert wide.likelihood_minutes("mnist", "gan", 0) == resources.LEAST  # it has none
+    assert wide.likelihood_minutes("mnist", "gaussian", 0) == resources.LEAST
+    assert resources.LEAST < small.likelihood_minutes("mnist", "gan_ns", 0) < small.likelihood_minutes("mnist", "vae", 0)
 
 
 def test_seeds_of_other_blocks_are_other_jobs() -> None:
