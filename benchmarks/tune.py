@@ -65,6 +65,7 @@ SPACES: dict[str, Space] = {
         "critic_steps": (2, 3, 5),
     },
     "wgan_gp": {"batch_size": (64, 128), "learning_rate": (5e-4, 1e-3, 2e-3), "critic_steps": (2, 3, 5)},
+    "flow": {"transform": ("spline",)},
 }
 # what depends on the data
 ADVERSARIAL_VECTORS: Space = {"hidden": ([64, 64], [128, 128]), "latent_dim": (2,)}
@@ -81,6 +82,14 @@ VECTORS: dict[str, Space] = {
     "gan_ns": ADVERSARIAL_VECTORS,
     "wgan": ADVERSARIAL_VECTORS,
     "wgan_gp": ADVERSARIAL_VECTORS | {"penalty": (0.1, 1.0)},
+    "flow": {
+        "structure": ("autoregressive",),
+        "transforms": (2, 3),
+        "hidden": ([64, 64], [128, 128]),
+        "bins": (16, 32),
+        "batch_size": (128, 256),
+        "learning_rate": (2e-3, 3e-3, 5e-3),
+    },
 }
 IMAGES: dict[str, Space] = {
     "vae": {
@@ -94,10 +103,28 @@ IMAGES: dict[str, Space] = {
     "gan_ns": ADVERSARIAL_IMAGES,
     "wgan": ADVERSARIAL_IMAGES,
     "wgan_gp": ADVERSARIAL_IMAGES | {"penalty": (1.0, 10.0)},
+    "flow": {
+        "structure": ("coupling",),
+        "transforms": (2,),
+        "hidden": ([64], [128], [256]),
+        "bins": (4,),
+        "batch_size": (256,),
+        "learning_rate": (5e-4, 1e-3, 2e-3),
+        "alpha": (1e-3, 1e-2),
+        "weight_decay": (0.3, 1.0, 3.0),
+    },
 }
-
-ONE_DIMENSION: Space = {"hidden": ([64, 64],), "latent_dim": (1, 2)}
-ONE_DIMENSION_PENALTY: Space = {"batch_size": (128,), "penalty": (0.01, 0.1)}
+# what is different in one dimension
+NARROW: Space = {"hidden": ([64, 64],), "latent_dim": (1, 2)}
+ONE_DIMENSION: dict[str, Space] = {
+    "vae": NARROW,
+    "gan": NARROW,
+    "gan_ns": NARROW,
+    "wgan": NARROW,
+    "wgan_gp": NARROW | {"batch_size": (128,), "penalty": (0.01, 0.1)},
+    # a flow has no network there
+    "flow": {"transforms": (1, 2, 3), "hidden": ([64, 64],), "learning_rate": (5e-3, 1e-2, 2e-2)},
+}
 
 # width × critic steps beyond which five replicates take too long for the default experiment
 WORK = 384
@@ -107,7 +134,7 @@ def draw_settings(dataset: str, model: str) -> list[dict[str, Any]]:
     """The trials of a dataset and model: distinct points of its space, the same ones at every call."""
     space = SPACES[model] | (IMAGES if dataset == "digits" else VECTORS)[model]
     if dataset == "sine_mixture":
-        space |= ONE_DIMENSION | (ONE_DIMENSION_PENALTY if model == "wgan_gp" else {})
+        space |= ONE_DIMENSION[model]
     rng = derive_rng(BASE_SEED, "tune", dataset, model)
     trials: list[dict[str, Any]] = []
     while len(trials) < TRIALS:
@@ -148,7 +175,7 @@ def score(dataset: str, model: str, settings: Any, fit: Fit, seed: int) -> float
     """The score of one replicate's final checkpoint, lower is better; infinite if it diverged."""
     if fit.status != "ok":
         return math.inf
-    if MODELS[model].family == "latent":
+    if MODELS[model].family != "implicit":
         return fit.curves[-1]["validation_score"]
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])

@@ -15,7 +15,7 @@ from typing import Any
 from deepgen_bench.device import SCHEDULER_JOB, THREADS
 
 NONDETERMINISTIC = "does not have a deterministic implementation"
-LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "pandas", "snakemake")
+LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "zuko", "pandas", "snakemake")
 
 
 def processor() -> str:

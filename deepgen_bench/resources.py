@@ -9,7 +9,7 @@ from typing import Any
 from deepgen_bench.config import Experiment
 from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
 from deepgen_bench.device import resolve
-from deepgen_bench.models.specs import DecoderSettings
+from deepgen_bench.models.specs import DecoderSettings, FlowSettings
 
 # Measured peaks of a process, in MB: 110 to 210 without torch, 750 to 850 with it, 3,000 more with CUDA. Exact optimal
 # transport between 5,000 points takes 1,000.
@@ -24,6 +24,7 @@ LEAST = 10
 # Seconds of an update's overhead, and floating-point operations a second: the speed of one core is a fifth of what was
 # measured, the GPU's that of a small one.
 OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
+NETWORKS = DecoderSettings | FlowSettings
 # gradients on the way to a mode
 ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
@@ -57,7 +58,7 @@ class Demand:
 
     def train_mb(self, dataset: str, model: str) -> int:
         settings = self.experiment.model_settings(model, dataset)
-        if not isinstance(settings, DecoderSettings):
+        if not isinstance(settings, NETWORKS):
             return self.torch_mb(dataset)
         # parameters, gradients, two moments, the best and the kept state, in float32
         weights = 6 * 4 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
@@ -74,11 +75,15 @@ class Demand:
 
     def train_minutes(self, dataset: str, model: str, block: int) -> int:
         settings = self.experiment.model_settings(model, dataset)
-        if not isinstance(settings, DecoderSettings):
+        if not isinstance(settings, NETWORKS):
             return LEAST
         # forward and backward
         operations = 6 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
-        of_update = OVERHEAD + settings.batch_size * self._replicates(block) * operations / self.speed
+        overhead = OVERHEAD
+        if isinstance(settings, FlowSettings):
+            # layers and replicates come one after the other
+            overhead *= settings.transforms * self._replicates(block)
+        of_update = overhead + settings.batch_size * self._replicates(block) * operations / self.speed
         updates = self.experiment.datasets[dataset].budget / settings.batch_size * (1 + critic_steps(settings))
         return minutes(updates * of_update)
 
@@ -111,8 +116,11 @@ def values_of(dataset: Any) -> tuple[int, int]:
     return IMAGES.get(dataset.name, UNKNOWN)
 
 
-def multiplications(settings: DecoderSettings, dimension: int) -> float:
-    """Multiplications of one example's pass through both networks of a model, about as many as weights of an MLP."""
+def multiplications(settings: DecoderSettings | FlowSettings, dimension: int) -> float:
+    """Multiplications of one example's pass through all networks of a model, about as many as weights of an MLP."""
+    if isinstance(settings, FlowSettings):
+        outputs = dimension * (3 * settings.bins - 1 if settings.transform == "spline" else 2)
+        return settings.transforms * connections([dimension, *settings.hidden, outputs])
     widths = [dimension, *settings.hidden, settings.latent_dim]
     if settings.network == "conv":
         # two layers of 4 × 4 filters that halve each side, with `channels` and twice as many
@@ -127,7 +135,7 @@ def connections(widths: list[int]) -> int:
     return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
 
 
-def critic_steps(settings: DecoderSettings) -> int:
+def critic_steps(settings: DecoderSettings | FlowSettings) -> int:
     return getattr(settings, "critic_steps", 0)
 
 

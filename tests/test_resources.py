@@ -82,7 +82,9 @@ def test_a_larger_experiment_asks_for_more() -> None:
     assert wide.train_mb("mnist", "vae") > small.train_mb("mnist", "vae")
     assert wide.likelihood_minutes("mnist", "vae", 0) > small.likelihood_minutes("mnist", "vae", 0)
     assert wide.likelihood_minutes("mnist", "gaussian", 0) == resources.LEAST
-    assert resources.LEAST < small.likelihood_minutes("mnist", "gan_ns", 0) < small.likelihood_minutes("mnist", "vae", 0)
+    assert (
+        resources.LEAST < small.likelihood_minutes("mnist", "gan_ns", 0) < small.likelihood_minutes("mnist", "vae", 0)
+    )
 
 
 def test_seeds_of_other_blocks_are_other_jobs() -> None:

@@ -14,5 +14,6 @@ MODELS = Registry(
         "gan_ns": "deepgen_bench.models.specs:GAN_NS",
         "wgan": "deepgen_bench.models.specs:WGAN",
         "wgan_gp": "deepgen_bench.models.specs:WGAN_GP",
+        "flow": "deepgen_bench.models.specs:FLOW",
     },
 )

@@ -109,8 +109,7 @@ class DeepModel(GenerativeModel):
             return [streams.seed(role, replicate) for replicate in group]
 
         self.module = self.build([torch.Generator().manual_seed(seed) for seed in seeds("init")])
-        if self.spec.levels is None:
-            self.module.fit_scale(data.train)
+        self.fit_scale(data.train)
         self.module.to(self.device)
         self.noise = Draws(seeds("noise"), self.device)
         self.indices = Draws(seeds("batches"), self.device)
@@ -124,6 +123,10 @@ class DeepModel(GenerativeModel):
         self.active = self.optimisers()
         self.initial_rates = [group["lr"] for optimiser in self.active for group in optimiser.param_groups]
         return train(self, group, max(1, budget // size), size, progress, self.keeper)
+
+    def fit_scale(self, train: np.ndarray) -> None:
+        if self.spec.levels is None:
+            self.module.fit_scale(train)
 
     def set_rate(self, factor: float) -> None:
         if self.settings.schedule == "linear":

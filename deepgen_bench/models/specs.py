@@ -27,6 +27,11 @@ class ModelSpec:
     family: Family
     implementation: str
 
+    @property
+    def uses_device(self) -> bool:
+        """Whether its computations belong on a GPU where there is one; classical densities and real data stay off."""
+        return self.family in ("latent", "implicit") or issubclass(self.settings, TrainedSettings)
+
 
 class ModelSettings(Settings):
     """Settings of a model; `check` refuses data that it cannot be trained on."""
@@ -157,6 +162,25 @@ class WGANGPSettings(DecoderSettings):
     critic_steps: PositiveInt = 5
 
 
+class FlowSettings(TrainedSettings):
+    """A normalising flow of `transforms` layers; each maps coordinates one by one, as an MLP says from the others.
+
+    `structure: coupling` is RealNVP (Dinh et al. 2017, arXiv 1605.08803) with `transform: affine`, and NSF (C), a
+    neural spline flow (Durkan et al. 2019, arXiv 1906.04032), with `spline`; `structure: autoregressive` is MAF
+    (Papamakarios et al. 2017, arXiv 1705.07057) and NSF (AR), whose samples take as many passes as there are
+    coordinates. Networks are MLPs of the widths `hidden` in all four, and splines have `bins` pieces. Images become
+    logit(alpha + (1 - 2 alpha) x); `weight_decay` is that of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    """
+
+    transform: Literal["spline", "affine"] = "spline"
+    structure: Literal["coupling", "autoregressive"] = "coupling"
+    transforms: Annotated[int, Field(ge=1, le=100)] = 4
+    hidden: Annotated[tuple[Width, ...], Field(max_length=8)] = (128,)
+    bins: Annotated[int, Field(ge=2, le=256)] = 8
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
 ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
 GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
 GMM = ModelSpec(GMMSettings, "tractable", "deepgen_bench.models.gmm:GMM")
@@ -166,3 +190,4 @@ GAN = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:MinimaxGAN")
 GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:NonSaturatingGAN")
 WGAN = ModelSpec(WGANSettings, "implicit", "deepgen_bench.models.wgan:ClippedWGAN")
 WGAN_GP = ModelSpec(WGANGPSettings, "implicit", "deepgen_bench.models.wgan:PenalisedWGAN")
+FLOW = ModelSpec(FlowSettings, "tractable", "deepgen_bench.models.flow:Flow")

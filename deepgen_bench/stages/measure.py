@@ -32,7 +32,6 @@ from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.measurement import Measurement, variant_text
 from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.models.specs import TrainedSettings
 from deepgen_bench.runs import Run
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.stages.extractor import load_extractors
@@ -198,8 +197,8 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     todo = Block(store, dataset, model, block)
     settings = store.experiment.likelihood
     assert settings is not None
-    has_network = issubclass(store.experiment.model_spec(model).settings, TrainedSettings)
-    device = open_device(store.experiment.device) if has_network else "cpu"
+    uses_device = store.experiment.model_spec(model).uses_device
+    device = open_device(store.experiment.device) if uses_device else "cpu"
     density = todo.made.log_prob if isinstance(todo.made, SyntheticDataset) else None
     test = todo.prepared.split("test")[: settings.n]
     train = todo.prepared.split("train")[: len(test)]

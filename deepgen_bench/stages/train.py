@@ -14,7 +14,6 @@ from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
 from deepgen_bench.memory import or_lower
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.models.specs import TrainedSettings
 from deepgen_bench.provenance import (
     determinism,
     git_state,
@@ -65,7 +64,7 @@ class Job:
         self.store, self.dataset, self.model = store, dataset, model
         experiment = self.experiment = store.experiment
         self.prepared = open_data(store, dataset)
-        self.family = experiment.model_spec(model).family
+        self.spec = experiment.model_spec(model)
         self.streams = Streams(experiment.base_seed, dataset, model)
         self.checkpoint = store.checkpoint(dataset, model, block)
         self.expected = {"data_digest": self.prepared.digest, "code": store.model_code(model)}
@@ -73,8 +72,7 @@ class Job:
     @cached_property
     def device(self) -> str:
         # opened once, for it takes a GPU; the classical models need no torch, so they open none
-        trained = issubclass(self.experiment.model_spec(self.model).settings, TrainedSettings)
-        return open_device(self.experiment.device) if trained else "cpu"
+        return open_device(self.experiment.device) if self.spec.uses_device else "cpu"
 
     def make(self) -> GenerativeModel:
         name = self.experiment.models[self.model].model or self.model
@@ -83,7 +81,7 @@ class Job:
 
     def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:
         """Samples by checkpoint and output; more samples begin with the same ones as fewer."""
-        if self.family == "oracle":
+        if self.spec.family == "oracle":
             return {}
         drawn = {}
         for checkpoint, state in states.items():

@@ -1,0 +1,144 @@
+"""Normalising flows: an invertible network takes data to N(0, I), and the change of variables gives exact log p(x)."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from zuko.distributions import DiagNormal
+from zuko.flows import Flow as ZukoFlow
+from zuko.flows import GeneralCouplingTransform, LazyTransform, MaskedAutoregressiveTransform, UnconditionalDistribution
+from zuko.transforms import MonotonicRQSTransform
+
+from deepgen_bench.memory import within_memory
+from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks
+from deepgen_bench.models.looped import Looped
+from deepgen_bench.training.fit import State
+from deepgen_bench.training.streams import Draws
+
+# values of the noise in each grey level by which dequantised images are scaled
+NODES = 16
+
+
+class Density(nn.Module):
+    """One replicate's flow between scaled data and N(0, I): log densities (B,) of x (B, D), or x from the normal's."""
+
+    def __init__(self, settings: Any, dim: int):
+        super().__init__()
+        options: dict[str, Any] = {"hidden_features": settings.hidden}
+        if settings.transform == "spline":
+            # on [-5, 5], the identity beyond; affine maps are the library's default
+            k = settings.bins
+            options |= {"univariate": MonotonicRQSTransform, "shapes": [(k,), (k,), (k - 1,)]}
+        layers: list[LazyTransform] = []
+        order = torch.arange(dim)
+        for i in range(settings.transforms):
+            # a random order of the coordinates, then its reverse: what one layer leaves as it is, the next maps
+            order = dim - 1 - order if i % 2 else torch.randperm(dim)
+            if settings.structure == "coupling":
+                layers.append(GeneralCouplingTransform(dim, mask=order < dim // 2, **options))
+            else:
+                layers.append(MaskedAutoregressiveTransform(dim, order=order, **options))
+        base = UnconditionalDistribution(DiagNormal, torch.zeros(dim), torch.ones(dim), buffer=True)
+        self.flow = ZukoFlow(layers, base)
+
+    def forward(self, x: Tensor, inverse: bool = False) -> Tensor:
+        flow = self.flow()
+        return flow.transform.inv(x) if inverse else flow.log_prob(x)
+
+
+class FlowNetworks(Networks):
+    """The flows, and a shift and scale for each coordinate."""
+
+    flow: Looped
+
+    def __init__(self, replicates: int, dim: int, flow: Looped):
+        super().__init__(replicates, dim, flow=flow)
+        self.scale = self.scale.repeat(1, 1, dim)
+
+
+class Flow(DeepModel):
+    """Maximum likelihood of a coupling or autoregressive flow of affine maps or splines; see `FlowSettings`.
+
+    Images are dequantised and taken to the real line by y = logit(α + (1 - 2α) x) (Dinh et al. 2017, section 4.1). The
+    little mass that the density has beyond [0, 1)^D becomes grey levels at the ends.
+    """
+
+    module: FlowNetworks
+    representation = "dequantised"
+    looped = True
+
+    def build(self, generators: Sequence[torch.Generator]) -> FlowNetworks:
+        flow = Looped(partial(Density, self.settings, self.spec.dim), generators)
+        return FlowNetworks(len(generators), self.spec.dim, flow)
+
+    def fit_scale(self, train: np.ndarray) -> None:
+        """Mean and standard deviation of each coordinate, where the flow acts."""
+        moments = [train, train**2]
+        if self.spec.levels is not None:
+            # of each grey level, over the noise of the dequantisation
+            noise = (np.arange(NODES) + 0.5) / NODES
+            x = torch.as_tensor(np.arange(self.spec.levels)[:, None] + noise) / self.spec.levels
+            y = self.squeezed(x).logit().numpy()
+            moments = [(y**power).mean(1)[train] for power in (1, 2)]
+        mean, square = (moment.reshape(len(train), -1).mean(0) for moment in moments)
+        self.module.shift[:] = torch.as_tensor(mean)
+        self.module.scale[:] = torch.as_tensor(np.sqrt(square - mean**2))
+
+    def optimisers(self) -> list[Optimizer]:
+        s = self.settings
+        return [AdamW(self.module.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay, foreach=True)]
+
+    def squeezed(self, x: Tensor) -> Tensor:
+        return self.settings.alpha + (1 - 2 * self.settings.alpha) * x
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log p(x) in data units, (S, B) for x (S, B, D). Nats per example."""
+        log_jacobian = -self.module.scale.log().sum(-1)
+        if self.spec.levels is not None:
+            p = self.squeezed(x)
+            x = p.logit()
+            log_jacobian = log_jacobian + (math.log(1 - 2 * self.settings.alpha) - (p * (1 - p)).log()).sum(-1)
+        return self.module.flow((x - self.module.shift) / self.module.scale) + log_jacobian
+
+    def step(self) -> dict[str, Tensor]:
+        loss = -self.log_density(self.batches.next()).mean(1)
+        self.active[0].zero_grad()
+        loss.sum().backward()
+        self.active[0].step()
+        return {"loss": loss.detach()}
+
+    def validate(self) -> dict[str, Tensor]:
+        x = self.validation.expand(len(self.module.shift), -1, -1)
+        values = within_memory(lambda rows: self.log_density(x[:, rows]), x.shape[1])
+        return {"validation_score": -torch.cat(values, 1).mean(1)}
+
+    def load(self, state: State) -> None:
+        super().load(state)
+        # rounding grows from layer to layer, and images must not be rounded to the next grey level
+        self.module.double()
+
+    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+        return (draws.normal(rows, self.spec.dim),)
+
+    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
+        y = self.module.shift + self.module.scale * self.module.flow(drawn[0].to(self.module.scale), inverse=True)
+        if self.spec.levels is None:
+            return {"": y}
+        return {"": (y.sigmoid() - self.settings.alpha) / (1 - 2 * self.settings.alpha)}
+
+    @torch.no_grad()
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log density of x (n, D), nats per example (n,); images as dequantised, in [0, 1)."""
+
+        def values(rows: slice) -> np.ndarray:
+            part = torch.as_tensor(x[rows], dtype=torch.float64, device=self.device)
+            return self.log_density(part[None])[0].cpu().numpy()
+
+        starts = range(0, len(x), SAMPLE_ROWS)
+        parts = [within_memory(values, min(SAMPLE_ROWS, len(x) - start), start) for start in starts]
+        return np.concatenate(sum(parts, []))
