@@ -9,6 +9,7 @@ import pytest
 
 from deepgen_bench import device
 from deepgen_bench.errors import UserError
+from deepgen_bench.models import MODELS
 from deepgen_bench.provenance import platform_key, scheduler_job
 
 HOLD = """
@@ -35,6 +36,11 @@ class Job:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def test_models_that_compute_with_torch_use_a_device_whatever_their_family():
+    users = {name for name in MODELS if MODELS[name].uses_device}
+    assert users >= {"vae", "gan", "flow"} and not users & {"oracle", "gaussian", "gmm", "kde"}
 
 
 def test_every_job_takes_its_own_gpu_and_a_dead_one_gives_it_back(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ from deepgen_bench.metrics.networks import in_batches
 from deepgen_bench.models import MODELS
 from deepgen_bench.runs import make_model
 
-model = make_model("{name}", MODELS["{name}"].settings(hidden=(64, 4096)), DataSpec((3, 64, 64), "image", 256), "cpu")
+settings = dict(hidden=(64, 4096)) if "{name}" != "flow" else dict(hidden=(64,), transform="affine", transforms=1)
+model = make_model("{name}", MODELS["{name}"].settings(**settings), DataSpec((3, 64, 64), "image", 256), "cpu")
 model.module = model.build([torch.Generator().manual_seed(0)]).eval()
 x = torch.rand(8, model.spec.dim, generator=torch.Generator().manual_seed(1))
 images = (x.repeat(64, 1) * 256).to(torch.uint8).view(-1, 3, 64, 64).numpy()
@@ -67,6 +68,7 @@ EVALUATIONS = {
     "samples of a VAE": ("vae", 'model.sample(1000, 7)["draw"]', 180),
     "samples of a GAN": ("gan", 'model.sample(1000, 7)[""]', 100),
     "features": ("gan", "in_batches(lambda x: (layer(x.flatten(1).float()),), images, 512, 'cpu')[0]", 20),
+    "exact likelihoods": ("flow", "model.log_prob(x.repeat(64, 1).double().numpy())", 40),
     "importance weights": ("vae", "weigh(model, x, 200, torch.Generator().manual_seed(2))[2]", 40),
 }
 

@@ -11,7 +11,8 @@ from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Li
 from deepgen_bench.runs import make_model
 from deepgen_bench.training.streams import Draws
 
-DEEP = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
+DECODERS = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
+DEEP = [*DECODERS, "flow"]
 # neither aligned in memory nor multiples of a vector register, where kernels treat the rest in another way
 RAGGED = {"hidden": (33, 7), "latent_dim": 3, "batch_size": 9, "learning_rate": 1e-3}
 
@@ -31,10 +32,12 @@ def assert_same(fit, other):
 CASES = [
     *((model, "gaussian_ring", {"hidden": (32, 32), "batch_size": 32}) for model in DEEP),
     *((model, "digits", {"hidden": (32, 32), "batch_size": 32}) for model in DEEP),
-    *((model, "sine_mixture", RAGGED) for model in DEEP),
+    *((model, "sine_mixture", RAGGED) for model in DECODERS),
     *((model, "digits", RAGGED) for model in ("gan", "wgan_gp")),
     ("vae", "digits", RAGGED | {"decoder": "bernoulli"}),
     ("vae", "gaussian_ring", RAGGED | {"objective": "iwae", "samples": 3}),
+    ("flow", "sine_mixture", {"batch_size": 9}),
+    ("flow", "digits", {"hidden": (33, 7), "batch_size": 9, "structure": "autoregressive", "transform": "affine"}),
 ]
 
 
@@ -51,7 +54,7 @@ def test_seed_3_is_the_same_alone_and_among_others(train_small, model, dataset, 
         assert_same(alone, seed_3(seeds))
 
 
-@pytest.mark.parametrize("model", DEEP)
+@pytest.mark.parametrize("model", DECODERS)
 def test_a_convolutional_seed_3_is_the_same_alone_and_among_others(train_small, model):
     def seed_3(seeds):
         return train_small(model, "digits", seeds, 4, network="conv", batch_size=9)[seeds.index(3)]
@@ -89,7 +92,11 @@ def test_a_replicate_s_gradient_is_its_own(small_settings, small_splits, model):
 
 @pytest.mark.parametrize(
     ("model", "settings"),
-    [*((model, {}) for model in DEEP), ("vae", {"decoder": "bernoulli"}), ("vae", {"objective": "iwae", "samples": 3})],
+    [
+        *((model, {}) for model in DECODERS),
+        ("vae", {"decoder": "bernoulli"}),
+        ("vae", {"objective": "iwae", "samples": 3}),
+    ],
 )
 def test_gradients_round_alike_in_every_place_of_a_block(small_settings, model, settings):
     spec = DataSpec((1, 1, 1), "image", 17)

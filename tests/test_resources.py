@@ -82,9 +82,14 @@ def test_a_larger_experiment_asks_for_more() -> None:
     assert wide.train_mb("mnist", "vae") > small.train_mb("mnist", "vae")
     assert wide.likelihood_minutes("mnist", "vae", 0) > small.likelihood_minutes("mnist", "vae", 0)
     assert wide.likelihood_minutes("mnist", "gaussian", 0) == resources.LEAST
-    assert (
-        resources.LEAST < small.likelihood_minutes("mnist", "gan_ns", 0) < small.likelihood_minutes("mnist", "vae", 0)
+    minutes = [small.likelihood_minutes("mnist", model, 0) for model in ("gan_ns", "vae")]
+    assert resources.LEAST < minutes[0] < minutes[1]
+    short, deep = (
+        demand("mnist_small", models={"flow": {"settings": {"transforms": transforms}}}) for transforms in (2, 20)
     )
+    assert deep.train_mb("mnist", "flow") > short.train_mb("mnist", "flow") > small.torch_mb("mnist")
+    assert deep.train_minutes("mnist", "flow", 0) > 5 * short.train_minutes("mnist", "flow", 0)
+    assert deep.likelihood_minutes("mnist", "flow", 0) == resources.LEAST  # one pass
 
 
 def test_seeds_of_other_blocks_are_other_jobs() -> None:

@@ -103,7 +103,12 @@ def assert_same(fits, others):
                 np.testing.assert_array_equal(array, other.checkpoints[checkpoint][name], f"{checkpoint} {name}")
 
 
-CASES = [(*case, seeds) for case in MLP for seeds in ([3], [0, 1, 4])] + [(*case, [3]) for case in CONV]
+FLOWS = [
+    ("flow", "digits", {"weight_decay": 0.1}),
+    ("flow", "gaussian_ring", {"structure": "autoregressive", "transform": "affine"}),
+]
+TOGETHER = [(*case, seeds) for case in MLP for seeds in ([3], [0, 1, 4])]
+CASES = [*TOGETHER, *((*case, [3]) for case in [*CONV, *FLOWS])]
 
 
 @pytest.mark.parametrize(("model", "dataset", "settings", "seeds"), CASES)

@@ -21,7 +21,7 @@ from deepgen_bench.training.fit import State
 from deepgen_bench.training.streams import Draws
 
 # values of the noise in each grey level by which dequantised images are scaled
-NODES = 16
+NODES = 256
 
 
 class Density(nn.Module):
@@ -136,8 +136,7 @@ class Flow(DeepModel):
         """Log density of x (n, D), nats per example (n,); images as dequantised, in [0, 1)."""
 
         def values(rows: slice) -> np.ndarray:
-            part = torch.as_tensor(x[rows], dtype=torch.float64, device=self.device)
-            return self.log_density(part[None])[0].cpu().numpy()
+            return self.log_density(torch.as_tensor(x[rows])[None].to(self.module.scale))[0].cpu().numpy()
 
         starts = range(0, len(x), SAMPLE_ROWS)
         parts = [within_memory(values, min(SAMPLE_ROWS, len(x) - start), start) for start in starts]
