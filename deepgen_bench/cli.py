@@ -199,7 +199,7 @@ def downloads(experiment: ExperimentFile) -> None:
 
 @app.command("list", rich_help_panel=PEOPLE)
 def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.Argument()]) -> None:
-    """List what an experiment file may name, also of outside packages: name, kind of data or likelihood, code."""
+    """List what an experiment file may name: name, kind of data or likelihood, code, and the package it comes from."""
     from deepgen_bench.datasets import DATASETS
     from deepgen_bench.metrics import METRICS
     from deepgen_bench.models import MODELS
@@ -208,7 +208,7 @@ def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.A
     for name in registry:
         made = registry[name]
         about = {"datasets": "support", "models": "family"}.get(kind)
-        print(name, *([getattr(made, about)] if about else []), registry.target(name), sep="\t")
+        print(name, *([getattr(made, about)] if about else []), registry.target(name), registry.origin(name), sep="\t")
 
 
 @app.command(rich_help_panel=PEOPLE)

@@ -18,10 +18,13 @@ class Registry:
     def __init__(self, kind: str, targets: dict[str, str]):
         self.kind = kind
         self._targets = dict(targets)
+        self._origins = dict.fromkeys(targets, "built-in")
         for entry in entry_points(group=f"deepgen_bench.{kind}s"):
             if entry.name in targets and entry.value != targets[entry.name]:
                 raise UserError(f"entry point {entry.name} = {entry.value}: the {kind} name is already taken")
-            self._targets[entry.name] = entry.value
+            if entry.name not in targets:
+                self._targets[entry.name] = entry.value
+                self._origins[entry.name] = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._targets)
@@ -34,6 +37,10 @@ class Registry:
         if name not in self._targets:
             raise UserError(f"unknown {self.kind} {name!r}; valid: {', '.join(sorted(self._targets))}")
         return self._targets[name]
+
+    def origin(self, name: str) -> str:
+        """Where a known name comes from: "built-in", or the package that registers it and its version."""
+        return self._origins[name]
 
     def __getitem__(self, name: str) -> Any:
         target = self.target(name)
