@@ -184,7 +184,7 @@ def check(experiment: ExperimentFile) -> None:
     from deepgen_bench.config import load_experiment
 
     e = load_experiment(experiment)
-    e.check_weights()
+    e.check_files()
     print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
 
 
@@ -283,6 +283,22 @@ def sample(
     from deepgen_bench.stages.sample import sample_run
 
     print(sample_run(run, n, output, checkpoint, seed, draw))
+
+
+@app.command(rich_help_panel=PEOPLE)
+def export(
+    experiment: ExperimentFile,
+    dataset: Dataset,
+    output: Annotated[Path, typer.Option(help="the .npy file to write")],
+    representation: Annotated[
+        Literal["dequantised", "binarised"] | None, typer.Option(help="of images; without it, grey levels as stored")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Write the test examples that likelihoods are measured on, for a model elsewhere to evaluate."""
+    from deepgen_bench.stages.export import export_examples
+
+    print(export_examples(open_store(experiment, results, dataset), dataset, output, representation))
 
 
 def main() -> None:

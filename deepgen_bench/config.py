@@ -10,7 +10,7 @@ from deepgen_bench.calibration import CHECKS
 from deepgen_bench.config_file import check_plain, key_text, read_config, shown
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.downloads import Download
-from deepgen_bench.errors import UserError
+from deepgen_bench.errors import UserError, named
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.inception_weights import check_weights, published
 from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
@@ -135,19 +135,15 @@ class Experiment(Settings):
             files += [*self.dataset(label).downloads(), *map(published, self.weights(label))]
         return list(dict.fromkeys(files))
 
-    def check_weights(self) -> None:
-        """Raise `UserError` for weights that are not what they should be, long before they are used."""
+    def check_files(self) -> None:
+        """Raise `UserError` for weights and samples that are not what they should be, long before they are used."""
         for label in self.datasets:
             for weights in self.weights(label):
                 named(f"metrics.fidelity.inception_weights on datasets.{label}", lambda w=weights: check_weights(w))
-
-
-def named(key: str, get: Any) -> Any:
-    """`get()`, with the key put in front of what it finds wrong."""
-    try:
-        return get()
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
+            support = self.dataset(label).support
+            for model in self.models:
+                settings = self.model_settings(model, label)
+                named(f"models.{model} on datasets.{label}", lambda s=settings, d=support: s.check_files(self.seeds, d))
 
 
 def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:

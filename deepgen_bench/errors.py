@@ -1,5 +1,7 @@
 """The one exception a user should ever see."""
 
+from typing import Any
+
 
 class UserError(Exception):
     """Wrong input. The message is one line: the file or key, what was found, and what is valid.
@@ -10,6 +12,14 @@ class UserError(Exception):
 
     def __init__(self, message: str):
         super().__init__(printable(message))
+
+
+def named(key: str, get: Any) -> Any:
+    """`get()`, with the key put in front of what it finds wrong."""
+    try:
+        return get()
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 def printable(text: str) -> str:

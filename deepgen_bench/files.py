@@ -10,7 +10,7 @@ from contextlib import suppress
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
 
 SEAL = "seal"
+T = TypeVar("T")
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -143,11 +144,20 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
     Whoever wrote the file: pickled objects are refused, and so is an array whose header promises more than is there,
     before memory is taken for it. Errors: `UserError` naming the file, also for a name that it lacks.
     """
+    return _read_members(path, names, _parse_array)
+
+
+def read_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype of what `read_arrays` would read, with its errors but for damage behind the headers."""
+    return _read_members(path, None, _parse_header)
+
+
+def _read_members(path: Path, names: Collection[str] | None, parse: Callable[[IO[bytes], int], T]) -> dict[str, T]:
     try:
         with open(path, "rb") as file:
             if file.read(4) not in (b"PK\3\4", b"PK\5\6"):
                 file.seek(0)
-                return {"": _parse_array(file, path.stat().st_size)}
+                return {"": parse(file, path.stat().st_size)}
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 arrays = {}
@@ -156,7 +166,7 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
                         found = ", ".join(sorted(members)) or "none"
                         raise UserError(f"{path}: no array {name!r}; found: {found}")
                     with archive.open(members[name]) as member:
-                        arrays[name] = _parse_array(member, members[name].file_size)
+                        arrays[name] = parse(member, members[name].file_size)
                 return arrays
     except OSError as error:
         raise unreadable(path, error) from None
@@ -169,6 +179,12 @@ def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, n
 
 def _parse_array(file: IO[bytes], size: int) -> np.ndarray:
     """The array in the `.npy` format in `file`, which has `size` bytes."""
+    _parse_header(file, size)
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _parse_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     # version 3.0 differs from 2.0 in the encoding of field names alone
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -180,8 +196,19 @@ def _parse_array(file: IO[bytes], size: int) -> np.ndarray:
     promised, there = prod(shape) * dtype.itemsize, size - file.tell()
     if promised > there:
         raise ValueError(f"its header promises {promised} bytes of shape {shape}, but there are {there}")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    return shape, dtype
+
+
+def stamp(files: Iterable[Path], folder: Path) -> str:
+    """Text that changes when the files do: a digest of their names as seen from `folder`, sizes and times of change."""
+    lines = []
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError as error:  # a link to nowhere, say
+            raise unreadable(file, error) from None
+        lines.append(f"{os.path.relpath(file, folder)} {stat.st_size} {stat.st_mtime_ns}")
+    return sha256_of("\n".join(lines).encode(errors="surrogateescape"))
 
 
 def sha256_of(data: bytes | Path) -> str:

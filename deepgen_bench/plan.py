@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgen_bench.config import Experiment
+from deepgen_bench.datasets.user_files import stamp_of
 from deepgen_bench.errors import UserError
 from deepgen_bench.failures import failed_logs
 from deepgen_bench.files import canonical_json, write_text
@@ -28,6 +29,7 @@ class Plan:
 
     def __init__(self, experiment: Experiment, root: Path = Path("results")):
         self.experiment, self.store = experiment, Store(experiment, root)
+        self.stamps: dict[Path, str] = {}
 
     @property
     def experiment_file(self) -> Path:
@@ -66,7 +68,17 @@ class Plan:
                 "samples": self.experiment.samples,
                 "seeds": self.store.blocks()[block],
             }
+            | self.sources(dataset, model, block)
         )
+
+    def sources(self, dataset: str, model: str, block: int) -> dict[str, list[str]]:
+        """Stamps of the user's own files that the replicates are made of; the job looks at what is in them."""
+        settings = self.experiment.model_settings(model, dataset)
+        paths = [path for seed in self.store.blocks()[block] for path in settings.sources(seed) or ()]
+        for path in paths:
+            if path not in self.stamps:
+                self.stamps[path] = stamp_of(path)
+        return {"sources": [self.stamps[path] for path in paths]} if paths else {}
 
     def sample_metrics(self, dataset: str) -> str:
         families: dict[str, Any] = {}

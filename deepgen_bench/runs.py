@@ -106,9 +106,14 @@ class Run:
         for checkpoint, digest in self.info["checkpoints"].items():
             check_sha256(self.directory / state_file(checkpoint), digest)
 
+    def most(self, n: int) -> int:
+        """`n`, or the number of samples that there are of it if that is smaller."""
+        available = self.info.get("available")
+        return n if available is None else min(n, available)
+
     def check_samples(self, n: int) -> None:
-        """Raise `Damaged` unless at least `n` samples are there as they were written."""
-        if self.info["n_samples"] < n:
+        """Raise `Damaged` unless at least `n` samples, or all that there are, are there as they were written."""
+        if self.info["n_samples"] < self.most(n):
             raise Damaged(f"{self.directory}: {self.info['n_samples']} samples, the experiment wants {n}")
         for name, digest in self.info["samples"].items():
             check_sha256(self.directory / name, digest)
@@ -152,5 +157,6 @@ def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray
     directory.mkdir(parents=True)
     states = {name: write_state(directory / state_file(name), state) for name, state in fit.checkpoints.items()}
     write_curves(directory / "curves.csv", fit.curves)
-    result = {key: getattr(fit, key) for key in ("status", "reason", "steps", "examples", "parameters", "best_step")}
+    kept = ("status", "reason", "steps", "examples", "parameters", "best_step", "available")
+    result = {key: getattr(fit, key) for key in kept}
     seal(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})

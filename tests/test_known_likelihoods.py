@@ -6,10 +6,11 @@ from scipy.stats import multivariate_normal, norm
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics import model_likelihood
+from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.likelihood import active_units, active_units_error, median_error
 from deepgen_bench.metrics.likelihood_rows import Likelihoods
 from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
-from deepgen_bench.metrics.model_likelihood import HeldOut, bounds, exact
+from deepgen_bench.metrics.model_likelihood import bounds, exact
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.vae import VAE
 

@@ -10,8 +10,9 @@ from scipy.stats import multivariate_normal
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.errors import UserError
 from deepgen_bench.metrics import model_likelihood
+from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
-from deepgen_bench.metrics.model_likelihood import HeldOut, exact
+from deepgen_bench.metrics.model_likelihood import exact
 from deepgen_bench.models import MODELS
 from deepgen_bench.runs import make_model
 

@@ -19,12 +19,13 @@ from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.runs import Run, make_model, write_run
 from deepgen_bench.training.fit import Fit
 
-NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz"}
+NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz", "external"}
 STEPS = 2
 
 MODEL_CASES = [
     (model, dataset, network)
     for model in MODELS
+    if model not in NEEDS_FILES
     for dataset in ("gaussian_ring", "digits")
     for network in (["mlp", "conv"] if "network" in MODELS[model].settings.model_fields else [None])
     if (dataset, network) != ("gaussian_ring", "conv")

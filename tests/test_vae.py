@@ -9,8 +9,9 @@ from scipy.stats import bernoulli, multivariate_normal, norm
 from torch.distributions import Normal, kl_divergence
 
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.likelihood import nested_iw_elbo
-from deepgen_bench.metrics.model_likelihood import HeldOut, bounds, weigh
+from deepgen_bench.metrics.model_likelihood import bounds, weigh
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.vae import VAE, kl_to_standard_normal, standard_normal_log_prob

@@ -7,7 +7,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.calibration.check import Check, Line
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.model_likelihood import HeldOut, bounds
+from deepgen_bench.metrics.held_out import HeldOut
+from deepgen_bench.metrics.model_likelihood import bounds
 from deepgen_bench.settings import Settings
 
 

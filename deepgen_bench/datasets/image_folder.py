@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.user_images import UserImages, UserSettings
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import unreadable
+from deepgen_bench.files import stamp, unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -37,7 +37,7 @@ class ImageFolder(UserImages):
         self.has_labels = settings.classes_from_folders
 
     def fingerprint(self) -> str:
-        return self.stamp(self._files())
+        return stamp(self._files(), self.path.parent)
 
     def splits(self, base_seed: int) -> Splits:
         files = self._files()

@@ -8,7 +8,7 @@ from pydantic import Field
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.user_images import UserImages, UserSettings
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import read_array, read_arrays
+from deepgen_bench.files import read_array, read_arrays, stamp
 from deepgen_bench.settings import Settings
 
 
@@ -47,7 +47,7 @@ class Npz(UserImages):
     def fingerprint(self) -> str:
         if not self.path.is_file():
             raise UserError(f"{self.path}: no such file")
-        return self.stamp([self.path])
+        return stamp([self.path], self.path.parent)
 
     def splits(self, base_seed: int) -> Splits:
         image_keys, label_keys = _split_keys(self.settings.images), _split_keys(self.settings.labels)

@@ -25,17 +25,20 @@ T = TypeVar("T")
 
 
 def prepare(
-    dataset: Dataset, base_seed: int, directory: Path, accept: Callable[[DataSpec], None] = lambda spec: None
+    dataset: Dataset,
+    base_seed: int,
+    directory: Path,
+    accept: Callable[[DataSpec, int], None] = lambda spec, n_test: None,
 ) -> None:
     """Write `<split>.npy`, `<split>_labels.npy` where there are labels, and `dataset.json` into `directory`.
 
-    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range; `accept` may refuse the
-    data by a `UserError` before anything is written. `digest` in `dataset.json` stands for the contents and the spec,
-    wherever they lie and whatever they are called.
+    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range; `accept` may refuse data
+    of this spec, with so many test examples, by a `UserError` before anything is written. `digest` in `dataset.json`
+    stands for the contents and the spec, wherever they lie and whatever they are called.
     """
     splits = dataset.splits(base_seed)
     check_splits(dataset.name, splits)
-    accept(splits.spec)
+    accept(splits.spec, len(splits.test))
     (directory / MANIFEST).unlink(missing_ok=True)  # an interrupted rewrite must not look whole
     arrays = {f"{split}.npy": getattr(splits, split) for split in SPLITS}
     arrays |= {f"{split}_labels.npy": labels for split, labels in splits.labels.items()}

@@ -1,7 +1,5 @@
 """What the user's own images share, whatever they come from: settings, splitting, labels, fingerprint."""
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,6 @@ from pydantic import Field
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import sha256_of, unreadable
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.settings import Settings, not_identity
 
@@ -78,14 +75,3 @@ class UserImages(Dataset):
                 unknown = values[~np.isin(values, present)][0]
                 raise UserError(f"{self.path}: label {unknown} of {split} does not occur in train")
         return len(present)
-
-    def stamp(self, files: Iterable[Path]) -> str:
-        """The fingerprint of `files`: names, sizes and times of change."""
-        lines = []
-        for file in files:
-            try:
-                stat = file.stat()
-            except OSError as error:  # a link to nowhere, say
-                raise unreadable(file, error) from None
-            lines.append(f"{os.path.relpath(file, self.path.parent)} {stat.st_size} {stat.st_mtime_ns}")
-        return sha256_of("\n".join(lines).encode(errors="surrogateescape"))

@@ -119,7 +119,7 @@ class Likelihoods:
             value=None if source.value is None else float(bits_per_dim(source.value, spec.dim, spec.levels)),
             std_error=None if source.std_error is None else source.std_error / per_bit,
             mc_error=None if source.mc_error is None else source.mc_error / per_bit,
-            bound="exact" if source.bound == "exact" else "upper",
+            bound="upper" if source.bound == "lower" else source.bound,
             unit="bits/dim",
             direction="min",
             seconds=None,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deepgen_bench.errors import UserError
 from deepgen_bench.memory import within_memory
 from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.metrics.decoder_likelihood import LOOSE, TAU_EXAMPLES, choose_tau, marginal
@@ -60,6 +61,8 @@ def measure(
         return latent(model, held_out, settings, density, audit)
     if family == "implicit" and hasattr(model, "noiseless"):
         return with_noise(model, held_out, settings, density, audit)
+    if family == "external":
+        return external(model, held_out, density)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"
     return Likelihoods([not_applicable("log_likelihood", reason, len(held_out.x))])
 
@@ -67,6 +70,18 @@ def measure(
 def exact(log_prob: Density, representation: str, held_out: HeldOut, truth: Density | None = None) -> Likelihoods:
     """Mean log p(x) from a tractable density, against the `truth` where known, and on training data."""
     return log_likelihoods(lambda x, split: (log_prob(x), {}), representation, held_out, truth)
+
+
+def external(model: Any, held_out: HeldOut, truth: Density | None) -> Likelihoods:
+    """What was said elsewhere of the test examples, if anything, as the bound that it is; of training data, nothing."""
+    n = len(held_out.x)
+    if model.log_likelihoods is None:
+        return Likelihoods([not_applicable("log_likelihood", "samples made elsewhere, without log_likelihoods", n)])
+    values = model.log_likelihoods[:n]
+    if len(values) < n:
+        raise UserError(f"log_likelihoods: {len(values)} values; valid: at least {n}, one for each test example")
+    given = values, {"bound": model.settings.bound, "estimator": "what came with the samples"}
+    return log_likelihoods(lambda x, split: given, model.representation, held_out.without_train(), truth)
 
 
 def with_noise(

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.datasets.user_files import files_of, the_array
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_arrays
 from deepgen_bench.metrics.features import Extractor, Features, as_vectors
@@ -115,22 +116,15 @@ def _moments(sample: Features | Moments) -> Moments:
 def _read(path: Path) -> np.ndarray | Moments:
     """uint8 images (n, c, h, w), vectors (n, d), or moments."""
     if path.is_dir():
-        from deepgen_bench.datasets.image_folder import find_images, read_images
+        from deepgen_bench.datasets.image_folder import read_images
 
-        files = find_images(path)
-        if not files:
-            raise UserError(f"{path}: no image files in this folder")
-        return read_images(files, None)
+        return read_images(files_of(path), None)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     arrays = read_arrays(path)
     if {"mu", "sigma"} <= set(arrays):
         return Moments(arrays["mu"], arrays["sigma"])
-    if len(arrays) != 1 and "arr_0" not in arrays:
-        raise UserError(
-            f"{path}: arrays {', '.join(sorted(arrays)) or 'none'}; expected mu and sigma, arr_0, or a single array"
-        )
-    return _examples(path, arrays["arr_0"] if "arr_0" in arrays else next(iter(arrays.values())))
+    return _examples(path, the_array(path, arrays, "mu and sigma, "))
 
 
 def _examples(path: Path, array: np.ndarray) -> np.ndarray:

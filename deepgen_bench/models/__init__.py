@@ -6,6 +6,7 @@ MODELS = Registry(
     "model",
     {
         "oracle": "deepgen_bench.models.specs:ORACLE",
+        "external": "deepgen_bench.models.specs:EXTERNAL",
         "gaussian": "deepgen_bench.models.specs:GAUSSIAN",
         "gmm": "deepgen_bench.models.specs:GMM",
         "kde": "deepgen_bench.models.specs:KDE",

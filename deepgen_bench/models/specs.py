@@ -1,16 +1,19 @@
 """Every built-in model: its hyper-parameters with their bounds, its family, and where its code is. Imports no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from deepgen_bench.datasets.spec import Support
+from deepgen_bench.datasets.spec import DataSpec, Support
 from deepgen_bench.errors import UserError
-from deepgen_bench.settings import Settings
+from deepgen_bench.settings import Settings, not_identity
 
-Family = Literal["tractable", "latent", "implicit", "oracle"]
+Family = Literal["tractable", "latent", "implicit", "oracle", "external"]
 Width = Annotated[int, Field(ge=1, le=8192)]
+SEED = "{seed}"
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -19,7 +22,8 @@ class ModelSpec:
     """What the workflow must know of a model without importing it.
 
     `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`,
-    "latent" a decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model.
+    "latent" a decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model,
+    "external" what a model elsewhere has left in files.
     `implementation` is the `module:Class` of a `GenerativeModel`.
     """
 
@@ -43,9 +47,63 @@ class ModelSettings(Settings):
         """What one sample may be: ("",) unless it can be a draw from p(x|z) or the decoder's mean."""
         return ("",)
 
+    def sources(self, seed: int) -> list[Path] | None:
+        """The user's own files and folders that a replicate is made of, whose content is part of what it is; None for
+        models that are made of none."""
+        return None
+
+    def check_files(self, seeds: Sequence[int], support: Support) -> None:
+        """Raise `UserError` for `sources` that are not there or, by their headers, not of use; known before data."""
+
+    def check_contents(self, seeds: Sequence[int], spec: DataSpec, n: int) -> None:
+        """Raise `UserError` for `sources` that do not fit the data, of which `n` test examples have likelihoods."""
+
 
 class OracleSettings(ModelSettings):
     """Real data in the place of a model has nothing to set."""
+
+
+class ExternalSettings(ModelSettings):
+    """Samples made elsewhere, and what their model says of the test examples.
+
+    `samples` is a folder of images, or a `.npy` or `.npz` file; `log_likelihoods` a file of numbers (n,), the nats of
+    each of the first test examples, for images in this `representation`; `bound` says what they are. `{seed}` in both
+    paths stands for the replicate's seed.
+    """
+
+    samples: Path | None = not_identity(default=None)
+    log_likelihoods: Path | None = not_identity(default=None)
+    bound: Literal["exact", "lower", "estimate"] | None = None
+    representation: Literal["dequantised", "binarised"] | None = None
+
+    def check(self, support: Support) -> None:
+        if self.samples is None:
+            raise UserError("samples: missing; valid: a folder of images, or a .npy or .npz file")
+        if self.log_likelihoods is None:
+            return
+        if self.bound is None:
+            raise UserError("bound: missing, what log_likelihoods are; valid: exact, lower, estimate")
+        if self.representation is None and support == "image":
+            raise UserError("representation: missing, that of log_likelihoods; valid: dequantised, binarised")
+        if (SEED in str(self.samples)) != (SEED in str(self.log_likelihoods)):
+            raise UserError(f"log_likelihoods: {SEED} stands in one of the paths; valid: in samples too, or in neither")
+
+    def sources(self, seed: int) -> list[Path]:
+        """Samples, and log-likelihoods where they are given; none for a seed that has no set of its own."""
+        paths = [path for path in (self.samples, self.log_likelihoods) if path is not None]
+        if SEED not in str(self.samples) and seed != 0:
+            return []
+        return [Path(str(path).replace(SEED, str(seed))).expanduser() for path in paths]
+
+    def check_files(self, seeds: Sequence[int], support: Support) -> None:
+        from deepgen_bench.models.external import check_headers
+
+        check_headers(self, seeds, support)
+
+    def check_contents(self, seeds: Sequence[int], spec: DataSpec, n: int) -> None:
+        from deepgen_bench.models.external import check_contents
+
+        check_contents(self, seeds, spec, n)
 
 
 class GaussianSettings(ModelSettings):
@@ -182,6 +240,7 @@ class FlowSettings(TrainedSettings):
 
 
 ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
+EXTERNAL = ModelSpec(ExternalSettings, "external", "deepgen_bench.models.external:External")
 GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
 GMM = ModelSpec(GMMSettings, "tractable", "deepgen_bench.models.gmm:GMM")
 KDE = ModelSpec(KDESettings, "tractable", "deepgen_bench.models.kde:KDE")

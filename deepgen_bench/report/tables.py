@@ -103,7 +103,7 @@ def _applying(sheet: Sheet, columns: Sequence[Comparable]) -> list[Row]:
     distinct: dict[tuple, Row] = {}
     for row in sheet.rows:
         found = [sheet.find(row, column) for column in columns]
-        if row.lost or any(spread and "not_applicable" not in spread.statuses for spread in found):
+        if row.lost or any(spread and (spread.n_seeds or "not_applicable" not in spread.statuses) for spread in found):
             distinct.setdefault((row.model, *(spread and spread.group for spread in found)), row)
     rows = list(distinct.values())
     several = {row.model for row in sheet.rows if row.label != row.model}

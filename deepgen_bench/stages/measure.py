@@ -180,7 +180,7 @@ def pairs(todo: Block, run: Run, test: np.ndarray) -> Iterator[tuple[str, str, n
 
 
 def diverged_rows(todo: Block, like: Measurement) -> list[Row]:
-    """A row without a value for each checkpoint that a diverged replicate would have had."""
+    """A row without a value for each checkpoint that a replicate without samples (it diverged, say) would have had."""
     return [
         row
         for run in todo.runs.values()

@@ -1,10 +1,10 @@
 """Write a dataset's fixed splits into the store."""
 
-from deepgen_bench.config import Experiment, named
+from deepgen_bench.config import Experiment
 from deepgen_bench.damage import Damaged
 from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
+from deepgen_bench.errors import UserError, named
 from deepgen_bench.metrics.inception_weights import read_weights
 from deepgen_bench.runs import make_model
 from deepgen_bench.store import Store
@@ -20,8 +20,8 @@ def prepare_dataset(store: Store, dataset: str) -> None:
     for weights in store.experiment.weights(dataset):
         read_weights(weights)
 
-    def accept(spec: DataSpec) -> None:
-        check_takers(store.experiment, dataset, spec)
+    def accept(spec: DataSpec, n_test: int) -> None:
+        check_takers(store.experiment, dataset, spec, n_test)
 
     with store.locked(directory):
         try:
@@ -31,7 +31,7 @@ def prepare_dataset(store: Store, dataset: str) -> None:
         except Damaged:
             whole = False
         if whole:
-            accept(prepared.spec)
+            accept(prepared.spec, prepared.sizes["test"])
         else:
             prepare(made, store.experiment.base_seed, directory, accept)
             prepared = Prepared(directory)
@@ -39,13 +39,17 @@ def prepare_dataset(store: Store, dataset: str) -> None:
     print(f"{dataset}: {prepared.sizes}, digest {prepared.digest[:12]}")
 
 
-def check_takers(experiment: Experiment, dataset: str, spec: DataSpec) -> None:
-    """Raise `UserError` for a model or an extractor of the experiment that cannot take images of this size."""
-    if not spec.levels:
-        return  # what vectors do not go with is known from the experiment file
+def check_takers(experiment: Experiment, dataset: str, spec: DataSpec, n_test: int) -> None:
+    """Raise `UserError` for a model or an extractor of the experiment that cannot take images of this size, and for
+    samples made elsewhere that are not of such data."""
+    measured = min(n_test, experiment.likelihood.n) if experiment.likelihood else 0
     for label, entry in experiment.models.items():
-        name, settings = entry.model or label, experiment.model_settings(label, dataset)
-        named(f"models.{label} on datasets.{dataset}", lambda n=name, s=settings: make_model(n, s, spec, "cpu"))
+        key, settings = f"models.{label} on datasets.{dataset}", experiment.model_settings(label, dataset)
+        named(key, lambda s=settings: s.check_contents(experiment.seeds, spec, measured))
+        if spec.levels:  # what vectors do not go with is known from the experiment file
+            named(key, lambda n=entry.model or label, s=settings: make_model(n, s, spec, "cpu"))
+    if not spec.levels:
+        return
     if experiment.uses_extractor(dataset, "classifier") and min(spec.shape[1:]) < 2:
         raise UserError(
             f"metrics.fidelity on datasets.{dataset}: extractors: classifier needs images of at least 2 × 2, "

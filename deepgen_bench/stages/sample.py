@@ -25,7 +25,7 @@ def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int
         write_atomic(output, lambda file: image_grid(x, run.spec.levels or 256).save(file, format="png"))
     else:
         write_atomic(output, lambda file: scatter(x, file))
-    return f"{output}: {n} samples of {directory}, checkpoint {checkpoint}" + (f", {kind}" if kind else "")
+    return f"{output}: {len(x)} samples of {directory}, checkpoint {checkpoint}" + (f", {kind}" if kind else "")
 
 
 def image_grid(x: np.ndarray, levels: int):  # type: ignore[no-untyped-def]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from deepgen_bench.damage import Damaged
+from deepgen_bench.datasets.user_files import content_of
 from deepgen_bench.device import open_device
 from deepgen_bench.files import remove_parts
 from deepgen_bench.identity import code_identity
@@ -65,6 +66,7 @@ class Job:
         experiment = self.experiment = store.experiment
         self.prepared = open_data(store, dataset)
         self.spec = experiment.model_spec(model)
+        self.settings = experiment.model_settings(model, dataset)
         self.streams = Streams(experiment.base_seed, dataset, model)
         self.checkpoint = store.checkpoint(dataset, model, block)
         self.expected = {"data_digest": self.prepared.digest, "code": store.model_code(model)}
@@ -76,8 +78,7 @@ class Job:
 
     def make(self) -> GenerativeModel:
         name = self.experiment.models[self.model].model or self.model
-        settings = self.experiment.model_settings(self.model, self.dataset)
-        return make_model(name, settings, self.prepared.spec, self.device)
+        return make_model(name, self.settings, self.prepared.spec, self.device)
 
     def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:
         """Samples by checkpoint and output; more samples begin with the same ones as fewer."""
@@ -93,17 +94,24 @@ class Job:
     def train(self, seeds: list[int]) -> None:
         """Train those of the replicates that are not in the store as they should be, and write their folders, without
         samples; go on with what a killed job has begun."""
-        reasons = {seed: current(self.store.run_dir(self.dataset, self.model, seed), self.expected) for seed in seeds}
+        expected = {seed: self.expected | self.sources(seed) for seed in seeds}
+        reasons = {seed: current(self.store.run_dir(self.dataset, self.model, seed), expected[seed]) for seed in seeds}
         for seed, why in reasons.items():
             if why:
                 print(f"{self.dataset}/{self.model} seed {seed}: {why}", file=sys.stderr)
         if missing := [seed for seed in seeds if reasons[seed]]:
             data, model = TrainingData(self.prepared.split("train"), self.prepared.split("validation")), self.make()
             for group in model.groups(missing):
-                self.train_group(model, data, group)
+                self.train_group(model, data, {seed: expected[seed] for seed in group})
 
-    def train_group(self, model: GenerativeModel, data: TrainingData, seeds: list[int]) -> None:
-        """Train these replicates together and write each one's folder."""
+    def sources(self, seed: int) -> dict[str, list[str]]:
+        """The content of the user's own files that the replicate is made of, for a model that is made of such."""
+        paths = self.settings.sources(seed)
+        return {} if paths is None else {"sources": list(map(content_of, paths))}
+
+    def train_group(self, model: GenerativeModel, data: TrainingData, expected: dict[int, dict[str, Any]]) -> None:
+        """Train the replicates whose seeds these are together and write each one's folder."""
+        seeds = list(expected)
         budget = self.experiment.datasets[self.dataset].budget
         common: dict[str, Any] = self.expected | {
             "identity": self.store.run_identity(self.dataset, self.model),
@@ -130,7 +138,8 @@ class Job:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         for seed, fit in zip(seeds, fits, strict=True):
-            write_run(self.store.run_dir(self.dataset, self.model, seed), fit, {}, common | {"seed": seed})
+            info = common | expected[seed] | {"seed": seed}
+            write_run(self.store.run_dir(self.dataset, self.model, seed), fit, {}, info)
             if fit.status != "ok":
                 print(f"{self.dataset}/{self.model} seed {seed}: {fit.status}, {fit.reason}", file=sys.stderr)
         self.checkpoint.unlink(missing_ok=True)
@@ -157,5 +166,8 @@ class Job:
             # killed while these are written, it is one without samples, and not one whose digests are wrong
             seal(run.directory, run.info | {"n_samples": 0, "samples": {}})
         samples = write_samples(run.directory, self.draw(states, run.info["seed"]))
-        seal(run.directory, run.info | {"n_samples": self.experiment.samples, "samples": samples})
+        n = run.most(self.experiment.samples)
+        if n < self.experiment.samples:
+            print(f"{run.directory}: {n} samples, the experiment wants {self.experiment.samples}", file=sys.stderr)
+        seal(run.directory, run.info | {"n_samples": n, "samples": samples})
         run.info = Run(run.directory).info

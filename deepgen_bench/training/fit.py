@@ -13,14 +13,16 @@ class Fit:
     """What training leaves of one replicate.
 
     `checkpoints` holds the states "final" and, where the model chooses one on validation data, "best"; `curves` one row
-    for each evaluation during training; a diverged replicate has the reason and no checkpoints.
+    for each evaluation during training; a diverged replicate has the reason and no checkpoints. What it cost is None
+    where it is not known; `available` is the number of its samples where it cannot draw any number.
     """
 
     checkpoints: dict[str, State]
     status: str = "ok"
     reason: str = ""
     curves: list[dict[str, float]] = field(default_factory=list)
-    steps: int = 0
-    examples: int = 0
-    parameters: int = 0
+    steps: int | None = 0
+    examples: int | None = 0
+    parameters: int | None = 0
     best_step: int | None = None
+    available: int | None = None

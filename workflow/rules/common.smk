@@ -20,7 +20,7 @@ try:
         read_config(Path(path))  # Snakemake would take the last of two equal keys
     PLAN = Plan(load_experiment(config))
     PLAN.store.check_format()
-    PLAN.experiment.check_weights()
+    PLAN.experiment.check_files()
     DATA = {dataset: PLAN.prepare(dataset) for dataset in PLAN.experiment.datasets}
     GPU = wanted_gpus(PLAN.experiment.device, HERE)
 except UserError as error:

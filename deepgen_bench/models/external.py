@@ -1,0 +1,190 @@
+"""Samples made elsewhere in the place of a model. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepgen_bench.datasets.image_folder import read_images
+from deepgen_bench.datasets.spec import DataSpec, Support
+from deepgen_bench.datasets.user_files import files_of, the_array
+from deepgen_bench.errors import UserError, named
+from deepgen_bench.files import read_arrays, read_headers, sha256_of
+from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.training.fit import Fit, State
+
+AT_LEAST = 2
+"""Samples: one has no spread."""
+
+LARGEST = 1e150
+"""Absolute values beyond it have squares that float64 does not hold."""
+
+ONE_SET = "one set of samples was given, which stands for seed 0"
+
+
+class External(GenerativeModel):
+    """Learns nothing: its state is what the user's files hold, all samples and the log-likelihoods of test examples.
+
+    What their training cost is not known. Without `{seed}` in the path of the samples replicates other than that of
+    seed 0 are not applicable: the same samples again would pass for a spread over seeds that is not there.
+    """
+
+    def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
+        super().__init__(settings, spec, device)
+        self.representation = settings.representation or "grey"  # type: ignore[misc]
+
+    def groups(self, replicates: list[int]) -> list[list[int]]:
+        # each is read, and written, by itself
+        return [[replicate] for replicate in replicates]
+
+    def fit(
+        self,
+        data: TrainingData,
+        replicates: list[int],
+        streams: Streams,
+        budget: int,
+        progress: Callable[[int, int, str], None],
+    ) -> list[Fit]:
+        fits = [self.read(replicate) for replicate in replicates]
+        progress(len(replicates), len(replicates), "read")
+        return fits
+
+    def read(self, replicate: int) -> Fit:
+        """What the files of one replicate hold."""
+        unknown: Any = {"steps": None, "examples": None, "parameters": None}
+        paths = self.settings.sources(replicate)
+        if not paths:
+            return Fit({}, "not_applicable", ONE_SET, **unknown)
+        state = {"samples": read_samples(paths[0], self.spec)}
+        if len(paths) > 1:
+            state["log_likelihoods"] = read_log_likelihoods(paths[1], 0)
+        return Fit({"final": state}, available=len(state["samples"]), **unknown)
+
+    def load(self, state: State) -> None:
+        self.samples, self.log_likelihoods = state["samples"], state.get("log_likelihoods")
+
+    def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
+        """The first `n` samples, in the order of the file, or all if there are fewer; nothing is drawn."""
+        return {"": self.samples[:n]}
+
+
+def check_headers(settings: Any, seeds: Sequence[int], support: Support) -> None:
+    """Raise `UserError` for files that are missing or, as far as their headers tell, are no samples of such data."""
+    for paths in replicates(settings, seeds):
+        named("samples", lambda path=paths[0]: check_samples_header(path, support))
+        for path in paths[1:]:
+            named("log_likelihoods", lambda path=path: check_values_header(path, *header(path), 0))
+
+
+def check_contents(settings: Any, seeds: Sequence[int], spec: DataSpec, n: int) -> None:
+    """Raise `UserError` for files that are not samples of such data, and log-likelihoods of `n` test examples."""
+    seen: dict[str, Path] = {}
+    for paths in replicates(settings, seeds):
+        digest = sha256_of(read_samples(paths[0], spec).tobytes())
+        if digest in seen:
+            raise UserError(
+                f"samples: {paths[0]} holds the same as {seen[digest]}; valid: samples made anew for each seed"
+            )
+        seen[digest] = paths[0]
+        for path in paths[1:]:
+            read_log_likelihoods(path, n)
+
+
+def replicates(settings: Any, seeds: Sequence[int]) -> list[list[Path]]:
+    """The files of each replicate that has some."""
+    found = [paths for paths in map(settings.sources, seeds) if paths]
+    if not found:
+        valid = "{seed} in the path, for one set of samples a seed, or seed 0 among the seeds"
+        raise UserError(f"samples: {ONE_SET}, found seeds {list(seeds)}; valid: {valid}")
+    return found
+
+
+# samples
+
+
+def check_samples_header(path: Path, support: Support) -> None:
+    if not path.is_dir():
+        shape, dtype = header(path)
+        dtype_fits = dtype.kind == "f" if support == "continuous" else dtype == np.uint8
+        if not dtype_fits or len(shape) < 2 or shape[0] < AT_LEAST:
+            kind = "floating point (n, d)" if support == "continuous" else "uint8 (n, …)"
+            raise UserError(f"{path}: {dtype} of shape {shape}; valid: {kind} with n of at least {AT_LEAST}")
+    elif support != "image":
+        raise UserError(f"{path}: a folder, and the dataset holds vectors; valid: a .npy or .npz file")
+    elif (n := len(files_of(path))) < AT_LEAST:
+        raise UserError(f"{path}: {n} image; valid: at least {AT_LEAST}")
+
+
+def header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of the array in a file."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    return the_array(path, read_headers(path))
+
+
+def read_samples(path: Path, spec: DataSpec) -> np.ndarray:
+    """The samples as stored: uint8 grey levels (n, c, h, w) or float64 (n, d). Errors: `UserError`."""
+
+    def read() -> np.ndarray:
+        check_samples_header(path, spec.support)
+        x = read_images(files_of(path), None) if path.is_dir() else the_array(path, read_arrays(path))
+        return vectors(path, x, spec) if spec.support == "continuous" else integers(path, x, spec)
+
+    return named("samples", read)
+
+
+def vectors(path: Path, x: np.ndarray, spec: DataSpec) -> np.ndarray:
+    if x.shape[1:] != spec.shape:
+        raise UserError(f"{path}: vectors of shape {x.shape}; valid here: (n, {spec.dim})")
+    points = x.astype(np.float64)
+    wrong = np.count_nonzero(~(np.abs(points) <= LARGEST).all(1))  # NaN is not smaller
+    if wrong:
+        raise UserError(f"{path}: {wrong} of {len(x)} examples hold NaN, infinity or values beyond {LARGEST:g}")
+    return points
+
+
+def integers(path: Path, x: np.ndarray, spec: DataSpec) -> np.ndarray:
+    levels = spec.levels or 2
+    if x.shape[1:] == spec.shape:
+        pass
+    elif x.shape[1:] in channels_elsewhere(spec):
+        x = x.reshape(len(x), *spec.shape[1:], -1).transpose(0, 3, 1, 2)
+    else:
+        valid = " or ".join(str(("n", *shape)).replace("'", "") for shape in (spec.shape, *channels_elsewhere(spec)))
+        raise UserError(f"{path}: examples of shape {x.shape}; valid here: {valid}")
+    if x.max() >= levels:
+        raise UserError(f"{path}: the value {x.max()}; valid: 0 … {levels - 1}, the dataset's own levels")
+    return np.ascontiguousarray(x)
+
+
+def channels_elsewhere(spec: DataSpec) -> list[tuple[int, ...]]:
+    """Other shapes of an image: channels last, and a single one left out."""
+    if spec.support != "image":
+        return []
+    c, *sides = spec.shape
+    return [(*sides, c), *([tuple(sides)] if c == 1 else [])]
+
+
+# log-likelihoods
+
+
+def check_values_header(path: Path, shape: tuple[int, ...], dtype: np.dtype, n: int) -> None:
+    if dtype.kind != "f" or len(shape) != 1:
+        valid = "floating point (n,), nats of each test example"
+        raise UserError(f"{path}: {dtype} of shape {shape}; valid: {valid}")
+    if shape[0] < n:
+        raise UserError(f"{path}: {shape[0]} values; valid: at least {n}, one for each test example that is measured")
+
+
+def read_log_likelihoods(path: Path, n: int) -> np.ndarray:
+    """log p of at least `n` test examples, float64 (m,), nats; -inf where a model excludes an example."""
+
+    def read() -> np.ndarray:
+        check_values_header(path, *header(path), n)
+        values = the_array(path, read_arrays(path)).astype(np.float64)
+        if wrong := np.count_nonzero(np.isnan(values) | np.isposinf(values)):
+            raise UserError(f"{path}: NaN or +inf for {wrong} of {len(values)} examples")
+        return values
+
+    return named("log_likelihoods", read)
