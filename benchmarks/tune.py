@@ -166,7 +166,7 @@ def distance(dataset: str, samples: np.ndarray) -> float:
 
     real = load(dataset).validation
     if dataset == "digits":
-        return frechet_distance(classifier()(real).features, classifier()(samples).features)
+        return frechet_distance(classifier()(real).features, classifier()(samples).features).value
     directions = random_projections(real.shape[1], PROJECTIONS, derive_rng(BASE_SEED, "tune", dataset, "projections"))
     return sliced_wasserstein(samples, real, directions)[0]
 

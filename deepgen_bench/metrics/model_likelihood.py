@@ -16,6 +16,7 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.memory import within_memory
 from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.metrics.decoder_likelihood import LOOSE, TAU_EXAMPLES, choose_tau, marginal
+from deepgen_bench.metrics.diffusion_likelihood import diffusion
 from deepgen_bench.metrics.grid import STEP
 from deepgen_bench.metrics.held_out import Density, HeldOut, log_likelihoods, not_applicable
 from deepgen_bench.metrics.likelihood import (
@@ -61,6 +62,8 @@ def measure(
         return latent(model, held_out, settings, density, audit)
     if family == "implicit" and hasattr(model, "noiseless"):
         return with_noise(model, held_out, settings, density, audit)
+    if family == "diffusion":
+        return diffusion(model, held_out, density)
     if family == "external":
         return external(model, held_out, density)
     reason = "the density of real data is unknown" if family == "oracle" else "implicit model: it only samples"

@@ -16,5 +16,6 @@ MODELS = Registry(
         "wgan": "deepgen_bench.models.specs:WGAN",
         "wgan_gp": "deepgen_bench.models.specs:WGAN_GP",
         "flow": "deepgen_bench.models.specs:FLOW",
+        "diffusion": "deepgen_bench.models.specs:DIFFUSION",
     },
 )

@@ -71,13 +71,13 @@ class DeepModel(GenerativeModel):
     def validate(self) -> dict[str, Tensor]:
         """See `deepgen_bench.training.loop.Trainable`."""
 
-    @abstractmethod
     def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
-        """All random numbers that `rows` samples are made of, (S, rows, …) each."""
+        """All random numbers that `rows` samples are made of, (S, rows, …) each. See `sample_block`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
+        raise NotImplementedError
 
     def groups(self, replicates: list[int]) -> list[list[int]]:
         return [[replicate] for replicate in replicates] if self.looped else [replicates]
@@ -161,18 +161,20 @@ class DeepModel(GenerativeModel):
     @torch.no_grad()
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
         draws = Draws([seed], self.device)
-        parts: dict[str, list[np.ndarray]] = {output: [] for output in self.settings.outputs(self.spec.support)}
-        for _ in range(0, n, SAMPLE_ROWS):
-            drawn = self.draw(draws, SAMPLE_ROWS)
+        blocks = [self.sample_block(draws) for _ in range(0, n, SAMPLE_ROWS)]
+        outputs = self.settings.outputs(self.spec.support)
+        return {output: np.concatenate([block[output] for block in blocks])[:n] for output in outputs}
 
-            def stored(rows: slice, drawn: tuple[Tensor, ...] = drawn) -> dict[str, np.ndarray]:
-                made = self.generate(*(part[:, rows] for part in drawn))
-                return {output: self.stored(made[output][0]) for output in parts}
+    def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
+        """`SAMPLE_ROWS` samples by output, as stored; here by `generate` from all that is drawn beforehand."""
+        drawn = self.draw(draws, SAMPLE_ROWS)
 
-            for part in within_memory(stored, SAMPLE_ROWS):
-                for output, array in part.items():
-                    parts[output].append(array)
-        return {output: np.concatenate(arrays)[:n] for output, arrays in parts.items()}
+        def stored(rows: slice) -> dict[str, np.ndarray]:
+            made = self.generate(*(part[:, rows] for part in drawn))
+            return {output: self.stored(x[0]) for output, x in made.items()}
+
+        pieces = within_memory(stored, SAMPLE_ROWS)
+        return {output: np.concatenate([piece[output] for piece in pieces]) for output in pieces[0]}
 
     def stored(self, x: Tensor) -> np.ndarray:
         """Samples (n, D) on the data's own grid: uint8 grey levels (n, c, h, w), or float64 vectors."""

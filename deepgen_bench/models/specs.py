@@ -11,7 +11,7 @@ from deepgen_bench.datasets.spec import DataSpec, Support
 from deepgen_bench.errors import UserError
 from deepgen_bench.settings import Settings, not_identity
 
-Family = Literal["tractable", "latent", "implicit", "oracle", "external"]
+Family = Literal["tractable", "latent", "diffusion", "implicit", "oracle", "external"]
 Width = Annotated[int, Field(ge=1, le=8192)]
 SEED = "{seed}"
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]
@@ -22,8 +22,9 @@ class ModelSpec:
     """What the workflow must know of a model without importing it.
 
     `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`,
-    "latent" a decoder and an encoder (ELBO, IW-ELBO), "implicit" only samples; "oracle" is real data playing the model,
-    "external" what a model elsewhere has left in files.
+    "latent" a decoder and an encoder (ELBO, IW-ELBO), "diffusion" a chain of denoising steps (a bound of its own, the
+    density of its probability flow), "implicit" only samples; "oracle" is real data playing the model, "external" what a
+    model elsewhere has left in files.
     `implementation` is the `module:Class` of a `GenerativeModel`.
     """
 
@@ -44,7 +45,8 @@ class ModelSettings(Settings):
         """Raise `UserError` if the model cannot be trained on data with this support."""
 
     def outputs(self, support: Support) -> tuple[str, ...]:
-        """What one sample may be: ("",) unless it can be a draw from p(x|z) or the decoder's mean."""
+        """What one sample may be: ("",) unless it can be a draw from p(x|z) or the decoder's mean, or a model has
+        several samplers. The last is what a model is ranked by."""
         return ("",)
 
     def sources(self, seed: int) -> list[Path] | None:
@@ -239,6 +241,33 @@ class FlowSettings(TrainedSettings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
 
+class DiffusionSettings(TrainedSettings):
+    """`hidden` are the widths of an MLP, `channels` a U-Net's at the full resolution; each input enters with its sines
+    and cosines at `octaves` frequencies.
+
+    Each example of a batch is seen at `noise_levels` times. Samples are drawn by the chain of `steps` steps and by
+    DDIM in `ddim_steps`.
+    """
+
+    network: Literal["mlp", "unet"] = "mlp"
+    hidden: Annotated[tuple[Width, ...], Field(max_length=8)] = (128, 128, 128)
+    channels: Width = 32
+    octaves: Annotated[int, Field(ge=0, le=10)] = 2
+    noise_levels: Annotated[int, Field(ge=1, le=1000)] = 4
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 250
+    ddim_steps: Annotated[int, Field(ge=2, le=10_000)] = 50
+
+    def outputs(self, support: Support) -> tuple[str, ...]:
+        # the last is the sampler of the paper, whose bound is measured
+        return f"ddim_{self.ddim_steps}", f"ancestral_{self.steps}"
+
+    def check(self, support: Support) -> None:
+        if support == "binary":
+            raise UserError("diffusion has no density on binary data; valid: vectors or images")
+        if self.network == "unet" and support == "continuous":
+            raise UserError("network: unet needs images, the dataset holds vectors; valid here: mlp")
+
+
 ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
 EXTERNAL = ModelSpec(ExternalSettings, "external", "deepgen_bench.models.external:External")
 GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
@@ -250,3 +279,4 @@ GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:NonSaturat
 WGAN = ModelSpec(WGANSettings, "implicit", "deepgen_bench.models.wgan:ClippedWGAN")
 WGAN_GP = ModelSpec(WGANGPSettings, "implicit", "deepgen_bench.models.wgan:PenalisedWGAN")
 FLOW = ModelSpec(FlowSettings, "tractable", "deepgen_bench.models.flow:Flow")
+DIFFUSION = ModelSpec(DiffusionSettings, "diffusion", "deepgen_bench.models.diffusion:Diffusion")

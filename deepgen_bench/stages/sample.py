@@ -17,7 +17,7 @@ def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int
         raise UserError(f"--output: {output}; valid: a name that ends in .png or .npy")
     run = Run(directory)
     drawn = run.model(checkpoint, open_device("auto")).sample(n, seed)
-    kind = next(iter(drawn)) if len(drawn) == 1 else "draw" if draw else "mean"
+    kind = "draw" if draw and "draw" in drawn else list(drawn)[-1]
     x = drawn[kind]
     if output.suffix == ".npy":
         write_array(output, x)
