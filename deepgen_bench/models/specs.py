@@ -23,8 +23,8 @@ class ModelSpec:
 
     `family` says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure 9): "tractable" has `log_prob`,
     "latent" a decoder and an encoder (ELBO, IW-ELBO), "diffusion" a chain of denoising steps (a bound of its own, the
-    density of its probability flow), "implicit" only samples; "oracle" is real data playing the model, "external" what a
-    model elsewhere has left in files.
+    density of its probability flow), "implicit" only samples; "oracle" is real data playing the model, "external"
+    what a model elsewhere has left in files.
     `implementation` is the `module:Class` of a `GenerativeModel`.
     """
 
