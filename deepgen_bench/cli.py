@@ -290,15 +290,18 @@ def export(
     experiment: ExperimentFile,
     dataset: Dataset,
     output: Annotated[Path, typer.Option(help="the .npy file to write")],
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="test: those whose likelihood is measured")
+    ] = "test",
     representation: Annotated[
-        Literal["dequantised", "binarised"] | None, typer.Option(help="of images; without it, grey levels as stored")
+        Literal["dequantised", "binarised"] | None, typer.Option(help="of test images; otherwise grey levels as stored")
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Write the test examples that likelihoods are measured on, for a model elsewhere to evaluate."""
+    """Write data in the benchmark's order, for a model elsewhere to learn from or to evaluate."""
     from deepgen_bench.stages.export import export_examples
 
-    print(export_examples(open_store(experiment, results, dataset), dataset, output, representation))
+    print(export_examples(open_store(experiment, results, dataset), dataset, split, representation, output))
 
 
 def main() -> None:

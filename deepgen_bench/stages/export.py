@@ -1,4 +1,4 @@
-"""Write the test examples whose likelihood an experiment measures, for a model elsewhere to evaluate."""
+"""Write data in the benchmark's order, for a model elsewhere to learn from or to evaluate."""
 
 from pathlib import Path
 
@@ -9,24 +9,23 @@ from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.store import Store
 
 
-def export_examples(store: Store, dataset: str, output: Path, representation: str | None) -> str:
-    """Write them as a `.npy` file, in the benchmark's order, and say what was written.
+def export_examples(store: Store, dataset: str, split: str, representation: str | None, output: Path) -> str:
+    """Write a split as a `.npy` file and say what was written; of `test` the examples whose likelihood is measured.
 
-    As stored: uint8 grey levels (n, c, h, w) or float64 vectors (n, d); in a `representation` of images: float64
+    As stored: uint8 grey levels (n, c, h, w) or float64 vectors (n, d). Test images also in a `representation`: float64
     (n, c·h·w) with the very noise that every model is measured with.
     """
     if output.suffix != ".npy":
         raise UserError(f"--output: {output}; valid: a name that ends in .npy")
     experiment = store.experiment
-    if experiment.likelihood is None:
-        raise UserError("likelihood: null, so no test example has one; valid: an experiment with likelihoods")
-    prepared = open_data(store, dataset)
-    if representation and prepared.spec.levels is None:
-        raise UserError(f"--representation: {representation}, of images; {dataset} holds vectors, which have but one")
-    x = prepared.split("test")[: experiment.likelihood.n]
+    # data do not depend on models, whose samples may not be there yet
+    prepared = open_data(Store(experiment.model_copy(update={"models": {}}), store.root), dataset)
+    if representation and (split != "test" or prepared.spec.levels is None):
+        raise UserError(f"--representation: {representation}; valid for test images only, not {dataset}, {split}")
+    x = prepared.split(split)
+    if split == "test" and experiment.likelihood:
+        x = x[: experiment.likelihood.n]
     if representation:
         x = HeldOut(x, prepared.spec, experiment.base_seed, dataset).represent(representation)[1]
     write_array(output, x)
-    return (
-        f"{output}: {x.dtype} {x.shape}, the first {len(x)} test examples of {dataset}, {representation or 'as stored'}"
-    )
+    return f"{output}: {x.dtype} {x.shape}, {dataset}, {split}, {representation or 'as stored'}"
