@@ -4,7 +4,6 @@ no torch."""
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances
 
 # distances held at once
 PAIRS = 2**24
@@ -44,6 +43,8 @@ def kernel_log_density(x: np.ndarray, points: np.ndarray, bandwidth: float) -> n
 
 def squared_distances(x: np.ndarray, points: np.ndarray) -> Iterator[np.ndarray]:
     """|x_i - point_j|² in blocks of rows."""
+    from sklearn.metrics.pairwise import euclidean_distances
+
     # |x|² - 2 x·y + |y|² cancels less near the origin
     origin = points.mean(0)
     rows = max(1, PAIRS // len(points))

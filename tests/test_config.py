@@ -50,8 +50,8 @@ BAD = {
     "metric settings": ("metrics: {transport: {p: 2}}", "metrics.transport.p: unknown key; valid: n, projections"),
     "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: ais, k, laplace, n"),
     # unknown names
-    "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: external, gan, gan_ns, gaussian,"),
-    "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: external, gan,"),
+    "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: diffusion, external, flow, gan, gan_ns, gaussian,"),
+    "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: diffusion, external,"),
     "dataset": ("datasets: {ring: {budget: 3}}", "datasets.ring.dataset: unknown dataset 'ring'; valid: cifar10,"),
     "metric": (
         "metrics: {fid: {}}",
