@@ -83,7 +83,7 @@ def test_an_error_is_one_line_and_status_2_in_a_real_process(tmp_path: Path) -> 
         text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: bad.yaml: models.vea.model: unknown model 'vea'; valid: diffusion, external, ")
+    assert done.stderr.startswith("error: bad.yaml: models.vea.model: unknown model 'vea'; valid: diffusion, ")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["bad.yaml"]
 

@@ -50,7 +50,7 @@ BAD = {
     "metric settings": ("metrics: {transport: {p: 2}}", "metrics.transport.p: unknown key; valid: n, projections"),
     "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: ais, k, laplace, n"),
     # unknown names
-    "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: diffusion, external, flow, gan, gan_ns, gaussian,"),
+    "model": ("models: {vea: {}}", "models.vea.model: unknown model 'vea'; valid: diffusion, external, flow, gan, "),
     "model by name": ("models: {a: {model: vea}}", "models.a.model: unknown model 'vea'; valid: diffusion, external,"),
     "dataset": ("datasets: {ring: {budget: 3}}", "datasets.ring.dataset: unknown dataset 'ring'; valid: cifar10,"),
     "metric": (
