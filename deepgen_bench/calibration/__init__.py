@@ -10,6 +10,7 @@ CHECKS = Registry(
         "trained_decoder": "deepgen_bench.calibration.decoder:TrainedDecoder",
         "parzen_gaussian": "deepgen_bench.calibration.parzen:ParzenGaussian",
         "trained_vae": "deepgen_bench.calibration.trained:TrainedVAE",
+        "density_integral": "deepgen_bench.calibration.normalisation:DensityIntegral",
         "true_density": "deepgen_bench.calibration.trained:TrueDensity",
         "wasserstein_1d": "deepgen_bench.calibration.transport:OneDimension",
         "translation": "deepgen_bench.calibration.transport:Translation",
