@@ -9,7 +9,7 @@ from typing import Any
 from deepgen_bench.config import Experiment
 from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
 from deepgen_bench.device import resolve
-from deepgen_bench.models.specs import DecoderSettings, FlowSettings
+from deepgen_bench.models.specs import DecoderSettings, DiffusionSettings, FlowSettings, TrainedSettings
 
 # Measured peaks of a process, in MB: 110 to 210 without torch, 750 to 850 with it, 3,000 more with CUDA. Exact optimal
 # transport between 5,000 points takes 1,000.
@@ -24,7 +24,8 @@ LEAST = 10
 # Seconds of an update's overhead, and floating-point operations a second: the speed of one core is a fifth of what was
 # measured, the GPU's that of a small one.
 OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
-NETWORKS = DecoderSettings | FlowSettings
+# of models whose networks are known
+NETWORKS = DecoderSettings | DiffusionSettings | FlowSettings
 # gradients on the way to a mode
 ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
@@ -77,15 +78,18 @@ class Demand:
         settings = self.experiment.model_settings(model, dataset)
         if not isinstance(settings, NETWORKS):
             return LEAST
+        weights = multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
         # forward and backward
-        operations = 6 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
+        rows = settings.batch_size * getattr(settings, "noise_levels", 1) * self._replicates(block)
         overhead = OVERHEAD
         if isinstance(settings, FlowSettings):
             # layers and replicates come one after the other
             overhead *= settings.transforms * self._replicates(block)
-        of_update = overhead + settings.batch_size * self._replicates(block) * operations / self.speed
+        of_update = overhead + rows * 6 * weights / self.speed
         updates = self.experiment.datasets[dataset].budget / settings.batch_size * (1 + critic_steps(settings))
-        return minutes(updates * of_update)
+        # of two checkpoints
+        sampled = 2 * self._replicates(block) * self.experiment.samples * passes(settings)
+        return minutes(updates * of_update + sampled * 2 * weights / self.speed)
 
     def measure_minutes(self, block: int) -> int:
         # checkpoints and outputs
@@ -94,19 +98,24 @@ class Demand:
 
     def likelihood_minutes(self, dataset: str, model: str, block: int) -> int:
         settings, likelihood = self.experiment.model_settings(model, dataset), self.experiment.likelihood
-        if likelihood is None or not isinstance(settings, DecoderSettings):
+        if likelihood is None or not isinstance(settings, DecoderSettings | DiffusionSettings):
             return LEAST
         operations = 2 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
-        # checkpoints, and test and training examples; a gradient costs as much as three evaluations
-        decoded = 4 * likelihood.n * max(likelihood.k)
-        updates = 0
-        if likelihood.laplace:
-            decoded += 2 * likelihood.n * (3 * ASCENT * likelihood.laplace.starts + likelihood.laplace.k)
-        if ais := likelihood.ais:
-            # adapted, forwards, and adapted, forwards and backwards on simulated data
-            updates = 5 * ais.steps * (ais.leapfrog + 1)
-            decoded += 3 * updates * ais.n * ais.chains
-        return minutes(self._replicates(block) * (decoded * operations / self.speed + updates * OVERHEAD))
+        # of checkpoints, and test and training examples
+        examples, updates = 4 * likelihood.n, 0
+        if isinstance(settings, DiffusionSettings):
+            # two draws a step, and as much again for its flow's density
+            evaluated = examples * 4 * passes(settings)
+        else:
+            evaluated = examples * max(likelihood.k)
+            # a gradient costs as much as three evaluations
+            if likelihood.laplace:
+                evaluated += 2 * likelihood.n * (3 * ASCENT * likelihood.laplace.starts + likelihood.laplace.k)
+            if ais := likelihood.ais:
+                # adapted, forwards, and adapted, forwards and backwards on simulated data
+                updates = 5 * ais.steps * (ais.leapfrog + 1)
+                evaluated += 3 * updates * ais.n * ais.chains
+        return minutes(self._replicates(block) * (evaluated * operations / self.speed + updates * OVERHEAD))
 
 
 def values_of(dataset: Any) -> tuple[int, int]:
@@ -116,11 +125,17 @@ def values_of(dataset: Any) -> tuple[int, int]:
     return IMAGES.get(dataset.name, UNKNOWN)
 
 
-def multiplications(settings: DecoderSettings | FlowSettings, dimension: int) -> float:
+def multiplications(settings: TrainedSettings, dimension: int) -> float:
     """Multiplications of one example's pass through all networks of a model, about as many as weights of an MLP."""
     if isinstance(settings, FlowSettings):
         outputs = dimension * (3 * settings.bins - 1 if settings.transform == "spline" else 2)
         return settings.transforms * connections([dimension, *settings.hidden, outputs])
+    if isinstance(settings, DiffusionSettings):
+        if settings.network == "unet":
+            # kernels of 3 × 3, half of the work at the full resolution
+            return 115 * dimension * settings.channels**2
+        return connections([dimension * (1 + 2 * settings.octaves), *settings.hidden, dimension])
+    assert isinstance(settings, DecoderSettings)
     widths = [dimension, *settings.hidden, settings.latent_dim]
     if settings.network == "conv":
         # two layers of 4 × 4 filters that halve each side, with `channels` and twice as many
@@ -135,8 +150,13 @@ def connections(widths: list[int]) -> int:
     return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
 
 
-def critic_steps(settings: DecoderSettings | FlowSettings) -> int:
+def critic_steps(settings: TrainedSettings) -> int:
     return getattr(settings, "critic_steps", 0)
+
+
+def passes(settings: TrainedSettings) -> int:
+    """Passes through the networks that all kinds of a sample take."""
+    return settings.steps + settings.ddim_steps if isinstance(settings, DiffusionSettings) else 1
 
 
 def mb(size: float) -> int:

@@ -54,6 +54,7 @@ def small_settings():
     def get(model, **wanted):
         cls = MODELS[model].settings
         small = {"hidden": (16, 8), "channels": 4, "batch_size": 16, "critic_steps": 2, "ridge": 1e-3}
+        small |= {"steps": 6, "ddim_steps": 3}
         return cls(**{key: value for key, value in small.items() if key in cls.model_fields} | wanted)
 
     return get

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,13 +22,20 @@ from deepgen_bench.training.fit import Fit
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz", "external"}
 STEPS = 2
 
+
+def networks(model):
+    """The kinds of network that a model may have, None where there is no choice."""
+    field = MODELS[model].settings.model_fields.get("network")
+    return get_args(field.annotation) if field else (None,)
+
+
 MODEL_CASES = [
     (model, dataset, network)
     for model in MODELS
     if model not in NEEDS_FILES
     for dataset in ("gaussian_ring", "digits")
-    for network in (["mlp", "conv"] if "network" in MODELS[model].settings.model_fields else [None])
-    if (dataset, network) != ("gaussian_ring", "conv")
+    for network in networks(model)
+    if dataset == "digits" or network in (None, "mlp")
 ]
 
 
@@ -179,6 +186,13 @@ def test_a_family_has_what_its_likelihood_needs(case):
         import torch
 
         assert model.noiseless(torch.zeros(4, case.settings.latent_dim)).shape == (4, dim)
+    if case.family == "diffusion":
+        import torch
+
+        z, log_snr = torch.full((1, 4, dim), 0.5), torch.zeros(1, 1, 1)
+        assert model.denoise(z, log_snr).shape == model.velocity(z, log_snr).shape == (1, 4, dim)
+        assert model.scaled(z).shape == (1, 4, dim) and model.module.scale.shape == (1, 1, 1)
+        assert len(model.transitions(case.settings.steps)) == case.settings.steps
     assert model.representation in ("grey", "dequantised", "binarised")
 
 
@@ -188,6 +202,12 @@ def test_impossible_pairs_are_refused(small_settings, small_splits):
     spec = replace(small_splits("digits").spec, shape=(1, 6, 8))
     with pytest.raises(UserError, match="divisible by 4"):
         make_model("gan", small_settings("gan", network="conv"), spec, "cpu")
+    with pytest.raises(UserError, match="unet needs images"):
+        small_settings("diffusion", network="unet").check("continuous")
+    with pytest.raises(UserError, match="unet needs height and width divisible by 4, found \\(6, 8\\)"):
+        make_model("diffusion", small_settings("diffusion", network="unet"), spec, "cpu")
+    with pytest.raises(UserError, match="no density on binary data"):
+        small_settings("diffusion").check("binary")
     with pytest.raises(UserError, match="bernoulli"):
         small_settings("vae", decoder="bernoulli").check("continuous")
 

@@ -38,6 +38,8 @@ CASES = [
     ("vae", "gaussian_ring", RAGGED | {"objective": "iwae", "samples": 3}),
     ("flow", "sine_mixture", {"batch_size": 9}),
     ("flow", "digits", {"hidden": (33, 7), "batch_size": 9, "structure": "autoregressive", "transform": "affine"}),
+    ("diffusion", "gaussian_ring", {"hidden": (32, 32), "batch_size": 32}),
+    *(("diffusion", dataset, {"hidden": (33, 7), "batch_size": 9}) for dataset in ("sine_mixture", "digits")),
 ]
 
 
@@ -54,10 +56,10 @@ def test_seed_3_is_the_same_alone_and_among_others(train_small, model, dataset, 
         assert_same(alone, seed_3(seeds))
 
 
-@pytest.mark.parametrize("model", DECODERS)
-def test_a_convolutional_seed_3_is_the_same_alone_and_among_others(train_small, model):
+@pytest.mark.parametrize(("model", "network"), [*((model, "conv") for model in DECODERS), ("diffusion", "unet")])
+def test_a_convolutional_seed_3_is_the_same_alone_and_among_others(train_small, model, network):
     def seed_3(seeds):
-        return train_small(model, "digits", seeds, 4, network="conv", batch_size=9)[seeds.index(3)]
+        return train_small(model, "digits", seeds, 4, network=network, batch_size=9)[seeds.index(3)]
 
     alone = seed_3([3])
     for seeds in ([8, 3], [4, 3, 2]):
@@ -138,7 +140,7 @@ def poisoned(model: DeepModel, place: int, step: int) -> DeepModel:
     return Poisoned(model.settings, model.spec, model.device)
 
 
-@pytest.mark.parametrize("model", DEEP)
+@pytest.mark.parametrize("model", [*DEEP, "diffusion"])
 def test_a_replicate_that_diverges_leaves_the_others_alone(small_settings, small_splits, fit, model):
     splits = small_splits("gaussian_ring")
     made = make_model(model, small_settings(model), splits.spec, "cpu")

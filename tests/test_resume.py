@@ -21,8 +21,11 @@ MLP = [
     ("gan_ns", "digits", {"schedule": "constant"}),
     ("wgan", "sine_mixture", {}),
     ("wgan_gp", "gaussian_ring", {}),
+    ("diffusion", "gaussian_ring", {}),
+    ("diffusion", "digits", {"octaves": 1}),
 ]
 CONV = [(model, "digits", {"network": "conv"}) for model in ("vae", "gan", "gan_ns", "wgan", "wgan_gp")]
+CONV += [("diffusion", "digits", {"network": "unet"})]
 
 
 class Killed(BaseException):

@@ -114,15 +114,14 @@ def flow(model: Any, x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
 
     exact = copy.copy(model)
     exact.module = copy.deepcopy(model.module).double()
-    with torch.no_grad():
-        data = torch.as_tensor(x[None], dtype=torch.float64, device=model.device)
-        before = flow_log_likelihood(exact, data, FLOW_STEPS[0])
-        for steps in FLOW_STEPS[1:]:
-            values = flow_log_likelihood(exact, data, steps)
-            change = float(np.abs(values - before).mean())
-            if change <= TOLERANCE:
-                break
-            before = values
+    data = torch.as_tensor(x[None], dtype=torch.float64, device=model.device)
+    before = flow_log_likelihood(exact, data, FLOW_STEPS[0])
+    for steps in FLOW_STEPS[1:]:
+        values = flow_log_likelihood(exact, data, steps)
+        change = float(np.abs(values - before).mean())
+        if change <= TOLERANCE:
+            break
+        before = values
     fields: dict[str, Any] = {"bound": "estimate", "mc_error": change, "estimator": "the probability flow's ODE"}
     if not change <= TOLERANCE:
         reason = f"{change:.2g} nats of change in the mean by half of {FLOW_STEPS[-1]} steps"
@@ -141,19 +140,18 @@ def flow_log_likelihood(model: Any, x: Any, steps: int) -> np.ndarray:
 
     from deepgen_bench.models.diffusion import HIGH, LOW
 
-    dim = x.shape[-1]
+    n, dim = x.shape[1:]
+    # all points once for each direction
+    directions = torch.eye(dim, dtype=x.dtype, device=x.device).repeat_interleave(n, 0)[None]
 
     def rate(z: Any, log_snr: float) -> tuple[Any, Any]:
         now = z.new_full((1, 1, 1), log_snr)
-        directions = torch.eye(dim, dtype=z.dtype, device=z.device)
-        divergence = torch.zeros_like(z[0, :, 0])
-        for i in range(dim):
-            with forward_ad.dual_level():
-                dual = model.velocity(forward_ad.make_dual(z, directions[i].expand_as(z).clone()), now)
-                velocity, changes = forward_ad.unpack_dual(dual)
-            divergence = divergence + changes[0, :, i]
+        with torch.no_grad(), forward_ad.dual_level():
+            dual = model.velocity(forward_ad.make_dual(z.repeat(1, dim, 1), directions), now)
+            velocity, changes = forward_ad.unpack_dual(dual)
+        divergence = (changes * directions).sum(-1).view(dim, n).sum(0)
         factor = -0.5 * (now.sigmoid() * (-now).sigmoid()).sqrt().item()
-        return factor * velocity, factor * divergence
+        return factor * velocity[:, :n], factor * divergence
 
     h = (LOW - HIGH) / steps
     # the flow ends at α x
@@ -167,5 +165,5 @@ def flow_log_likelihood(model: Any, x: Any, steps: int) -> np.ndarray:
         d, dd = rate(z + h * c, now + h)
         z, gained = z + h / 6 * (a + 2 * b + 2 * c + d), gained + h / 6 * (da + 2 * db + 2 * dc + dd)
     prior = -0.5 * (z[0].square().sum(-1) + dim * math.log(2 * math.pi))
-    jacobian = dim * (math.log(shrink) - model.module.scale.log().item())
+    jacobian = dim * (math.log(shrink) - math.log(model.module.scale.item()))
     return np.asarray((prior + gained + jacobian).cpu().numpy())
