@@ -66,6 +66,7 @@ SPACES: dict[str, Space] = {
     },
     "wgan_gp": {"batch_size": (64, 128), "learning_rate": (5e-4, 1e-3, 2e-3), "critic_steps": (2, 3, 5)},
     "flow": {"transform": ("spline",)},
+    "diffusion": {"batch_size": (64, 128), "learning_rate": (1e-3, 2e-3, 4e-3), "octaves": (2, 3)},
 }
 # what depends on the data
 ADVERSARIAL_VECTORS: Space = {"hidden": ([64, 64], [128, 128]), "latent_dim": (2,)}
@@ -90,6 +91,7 @@ VECTORS: dict[str, Space] = {
         "batch_size": (128, 256),
         "learning_rate": (2e-3, 3e-3, 5e-3),
     },
+    "diffusion": {"noise_levels": (2, 4), "hidden": ([128, 128], [128, 128, 128])},
 }
 IMAGES: dict[str, Space] = {
     "vae": {
@@ -113,6 +115,7 @@ IMAGES: dict[str, Space] = {
         "alpha": (1e-3, 1e-2),
         "weight_decay": (0.3, 1.0, 3.0),
     },
+    "diffusion": {"noise_levels": (1, 2), "hidden": ([256, 256], [192, 192, 192])},
 }
 # what is different in one dimension
 NARROW: Space = {"hidden": ([64, 64],), "latent_dim": (1, 2)}
@@ -124,6 +127,7 @@ ONE_DIMENSION: dict[str, Space] = {
     "wgan_gp": NARROW | {"batch_size": (128,), "penalty": (0.01, 0.1)},
     # a flow has no network there
     "flow": {"transforms": (1, 2, 3), "hidden": ([64, 64],), "learning_rate": (5e-3, 1e-2, 2e-2)},
+    "diffusion": {"hidden": ([64, 64],)},
 }
 
 # width × critic steps beyond which five replicates take too long for the default experiment
@@ -160,7 +164,7 @@ def classifier() -> Any:
 
 
 def distance(dataset: str, samples: np.ndarray) -> float:
-    """The score of an implicit model: sliced W2 (vectors) or the Fréchet distance in classifier features (digits)."""
+    """The score of samples: sliced W2 (vectors) or the Fréchet distance in classifier features (digits)."""
     from deepgen_bench.metrics.frechet import frechet_distance
     from deepgen_bench.metrics.transport import random_projections, sliced_wasserstein
 
@@ -179,7 +183,13 @@ def score(dataset: str, model: str, settings: Any, fit: Fit, seed: int) -> float
         return fit.curves[-1]["validation_score"]
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])
-    return distance(dataset, replicate.sample(4000, Streams(BASE_SEED, dataset, model).seed("sample", seed))[""])
+    if model == "diffusion" and dataset != "digits":
+        from deepgen_bench.metrics.diffusion_likelihood import bound
+
+        noise = derive_seed(BASE_SEED, "tune", dataset, "noise")
+        return -float(bound(replicate, load(dataset).validation[:2000], noise)[0].mean())
+    samples = replicate.sample(4000, Streams(BASE_SEED, dataset, model).seed("sample", seed))
+    return distance(dataset, list(samples.values())[-1])
 
 
 def run_trial(dataset: str, model: str, trial: int, given: dict[str, Any]) -> dict[str, Any]:
