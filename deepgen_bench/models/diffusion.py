@@ -1,8 +1,8 @@
 """Denoising diffusion probabilistic model (Ho, Jain & Abbeel 2020, arXiv 2006.11239) in continuous time.
 
 A variance-preserving process z_λ = α x + σ ε, α² + σ² = 1, runs through the log signal-to-noise ratio λ = log α²/σ²
-from `HIGH` (nearly data) to `LOW` (nearly noise). Samples are drawn in equal steps of λ; the λ of training are denser in
-the middle, as with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672).
+from `HIGH` (nearly data) to `LOW` (nearly noise). Samples are drawn in equal steps of λ; the λ of training are denser
+in the middle, as with the cosine schedule (Nichol & Dhariwal 2021, arXiv 2102.09672).
 """
 
 import math
