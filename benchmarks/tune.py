@@ -179,11 +179,11 @@ def score(dataset: str, model: str, settings: Any, fit: Fit, seed: int) -> float
     """The score of one replicate's final checkpoint, lower is better; infinite if it diverged."""
     if fit.status != "ok":
         return math.inf
-    if MODELS[model].family != "implicit":
+    if MODELS[model].family in ("latent", "tractable") or (model, dataset) == ("diffusion", "digits"):
         return fit.curves[-1]["validation_score"]
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])
-    if model == "diffusion" and dataset != "digits":
+    if model == "diffusion":
         from deepgen_bench.metrics.diffusion_likelihood import bound
 
         noise = derive_seed(BASE_SEED, "tune", dataset, "noise")
