@@ -10,7 +10,9 @@ from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.diffusion_likelihood import bound, flow, flow_log_likelihood
-from deepgen_bench.metrics.model_likelihood import HeldOut, measure
+from deepgen_bench.metrics.held_out import HeldOut
+from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
+from deepgen_bench.metrics.model_likelihood import measure
 from deepgen_bench.models.diffusion import HIGH, LEVELS, LOW, Diffusion, signal, signal_and_noise
 from deepgen_bench.runs import make_model
 
@@ -174,17 +176,16 @@ def test_the_flow_s_density_integrates_to_one(small_settings, fit, dim, step):
 def test_what_is_reported_of_vectors_and_of_images(trained, small_splits):
     splits, made = small_splits("gaussian_ring"), DATASETS["gaussian_ring"](DATASETS["gaussian_ring"].Settings())
     held_out = HeldOut(splits.test[:40], splits.spec, 0, "gaussian_ring", splits.train[:30])
-    found = measure(trained("gaussian_ring"), "diffusion", held_out, (1,), made.log_prob)
-    assert [
-        (m.metric, m.reference_split, m.variant.get("estimator"), m.variant.get("T")) for m in found.measurements
-    ] == [
-        ("log_likelihood", "test", "ode", None),
-        ("log_density_ratio", "test", "ode", None),
-        ("log_likelihood", "train", "ode", None),
-        ("train_test_gap", "train", "ode", None),
-        ("elbo", "test", None, 100),
-        ("elbo", "train", None, 100),
-        ("train_test_gap", "train", None, 100),
+    found = measure(trained("gaussian_ring"), "diffusion", held_out, LikelihoodSettings(), made.log_prob)
+    flow, chain = "the probability flow's ODE", "the bound of 100 denoising steps"
+    assert [(m.metric, m.reference_split, m.variant["estimator"]) for m in found.measurements] == [
+        ("log_likelihood", "test", flow),
+        ("log_density_ratio", "test", flow),
+        ("log_likelihood", "train", flow),
+        ("train_test_gap", "train", flow),
+        ("elbo", "test", chain),
+        ("elbo", "train", chain),
+        ("train_test_gap", "train", chain),
     ]
     rows = {m.metric: m for m in found.measurements if m.reference_split == "test"}
     assert (rows["log_likelihood"].bound, rows["elbo"].bound) == ("estimate", "lower")
@@ -196,7 +197,7 @@ def test_what_is_reported_of_vectors_and_of_images(trained, small_splits):
 
     splits = small_splits("digits")
     held_out = HeldOut(splits.test[:10], splits.spec, 0, "digits")
-    density, elbo, bits = measure(trained("digits"), "diffusion", held_out, (1,), None).measurements
+    density, elbo, bits = measure(trained("digits"), "diffusion", held_out, LikelihoodSettings(), None).measurements
     assert (density.status, density.reason) == ("not_applicable", "intractable: see the bound")
     assert (elbo.metric, bits.metric, bits.bound) == ("elbo", "bits_per_dim", "upper")
     assert bits.value == pytest.approx(-(elbo.value / 64 - math.log(17)) / math.log(2))
