@@ -26,6 +26,8 @@ LEAST = 10
 OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
 # of models whose networks are known
 NETWORKS = DecoderSettings | DiffusionSettings | FlowSettings
+# a U-Net's numbers for each pixel and channel of its widest layers; 64 were measured
+ACTIVATIONS = 80
 # gradients on the way to a mode
 ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
@@ -61,8 +63,13 @@ class Demand:
         settings = self.experiment.model_settings(model, dataset)
         if not isinstance(settings, NETWORKS):
             return self.torch_mb(dataset)
+        dimension = values_of(self.experiment.dataset(dataset))[1]
+        if isinstance(settings, DiffusionSettings) and settings.network == "unet":
+            # what is kept for the gradient, of one replicate at a time
+            rows = settings.batch_size * settings.noise_levels
+            return self.torch_mb(dataset) + mb(4 * ACTIVATIONS * rows * dimension * settings.channels)
         # parameters, gradients, two moments, the best and the kept state, in float32
-        weights = 6 * 4 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
+        weights = 6 * 4 * multiplications(settings, dimension)
         return self.torch_mb(dataset) + mb(weights * self.experiment.seeds_per_job)
 
     def _copies_mb(self, dataset: str) -> int:
