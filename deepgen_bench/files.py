@@ -1,6 +1,7 @@
 """Write files so that a reader never sees half of one."""
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left.
+    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left, nor of processes killed at it.
 
     Errors: `UserError` naming `path` where the system refuses, as on a full disk.
     """
@@ -37,6 +38,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)
+        remove_parts(path.parent, glob.escape(path.name))
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:

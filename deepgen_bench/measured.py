@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.files import check_digests, remove_parts, write_arrays, write_digests
+from deepgen_bench.files import check_digests, write_arrays, write_digests
 from deepgen_bench.results import write_rows
-
-SUFFIXES = (".csv", ".npz", ".json")
 
 
 def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np.ndarray] | None = None) -> None:
@@ -18,9 +16,6 @@ def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np
     write_rows(path, rows)
     written = [path] if vectors is None else [path, path.with_suffix(".npz")]
     write_digests(path.with_suffix(".json"), written)
-    # of jobs that were killed
-    for suffix in SUFFIXES:
-        remove_parts(path.parent, path.with_suffix(suffix).name)
 
 
 def check_measured(path: Path) -> None:

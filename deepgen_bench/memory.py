@@ -34,6 +34,12 @@ def within_memory(evaluate: Callable[[slice], T], n: int, start: int = 0) -> lis
     return [*within_memory(evaluate, half, start), *within_memory(evaluate, n - half, start + half)]
 
 
+def in_blocks(evaluate: Callable[[slice], T], n: int, rows: int) -> list[T]:
+    """`evaluate` for 0 to `n` in blocks of so many `rows`, each `within_memory`."""
+    starts = range(0, n, rows)
+    return [part for start in starts for part in within_memory(evaluate, min(rows, n - start), start)]
+
+
 def free_cache() -> None:
     """Give back what torch keeps of a GPU's memory for later, which may be in pieces too small."""
     import torch

@@ -17,7 +17,6 @@ from deepgen_bench.files import (
     canonical_json,
     read_json,
     read_sealed,
-    remove_parts,
     sha256_of,
     write_json,
     write_sealed,
@@ -155,7 +154,6 @@ class Store:
             unchanged = False
         if not unchanged:
             write_sealed(path, content)
-        remove_parts(path.parent, path.name)
 
     def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
         return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"

@@ -319,3 +319,10 @@ def test_only_what_nobody_is_writing_is_cleared_away(tmp_path):
 
     write_atomic(tmp_path / "x.json", write)
     assert len(seen) == 1 and [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writing_of_the_same_file(tmp_path):
+    for name in (".[x].csv.1.part", ".x.csv.2.part"):
+        (tmp_path / name).write_text("of a killed process")
+    write_atomic(tmp_path / "[x].csv", lambda file: file.write(b"whole"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.csv.2.part", "[x].csv"]

@@ -2,7 +2,7 @@
 encoder, with annealing where that does not do and beside it."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,18 +87,11 @@ def by_grid(
     return log_likelihoods(evaluate, representation, held_out, truth)
 
 
-@dataclass
-class Streams:
-    """Random streams of one dataset, the same for all models."""
+def generator_of(role: str, held_out: HeldOut, device: str) -> "Generator":
+    """The random stream of a role, the same for all models on a dataset."""
+    import torch
 
-    held_out: HeldOut
-    device: str
-
-    def generator(self, role: str) -> "Generator":
-        import torch
-
-        seed = derive_seed(self.held_out.base_seed, "metric", self.held_out.dataset, role)
-        return torch.Generator(self.device).manual_seed(seed)
+    return torch.Generator(device).manual_seed(derive_seed(held_out.base_seed, "metric", held_out.dataset, role))
 
 
 def by_laplace(
@@ -111,11 +104,10 @@ def by_laplace(
     device: str,
 ) -> Likelihoods:
     """By importance sampling at Laplace's modes, and by annealing from there where the weights are too heavy-tailed."""
-    streams = Streams(held_out, device)
     found: dict[str, np.ndarray] = {}
 
     def evaluate(x: np.ndarray, split: str) -> tuple[np.ndarray, dict[str, Any]]:
-        found.update(weigh_all(decoder, x, settings, ais, streams))
+        found.update(weigh_all(decoder, x, settings, ais, generator_of("laplace", held_out, device)))
         bad = float((found["pareto_k"] > THRESHOLD).mean())
         error = float(np.sqrt(np.square(found["errors"]).sum()) / len(x))
         fields: dict[str, Any] = {"bound": "lower", "mc_error": error}
@@ -124,7 +116,7 @@ def by_laplace(
             reason = f"Pareto k > {THRESHOLD} on {bad:.0%} of examples, and likelihood.ais is null"
             fields |= {"status": "not_converged", "reason": reason}
         elif ais is not None and bad > LOOSE:
-            gap = found["gap"] = gap_of(decoder, settings, ais, streams)
+            gap = found["gap"] = gap_of(decoder, settings, ais, held_out, device)
             if bad * gap.mean() > ais.limit:
                 reason = f"{bad:.0%} of examples by annealing, whose bounds are {gap.mean():.2g} nats apart"
                 fields |= {"status": "not_converged", "reason": reason}
@@ -144,21 +136,20 @@ def by_laplace(
 
 
 def weigh_all(
-    decoder: Decoder, x: np.ndarray, settings: LaplaceSettings, ais: AnnealingSettings | None, streams: Streams
+    decoder: Decoder, x: np.ndarray, settings: LaplaceSettings, ais: AnnealingSettings | None, generator: "Generator"
 ) -> dict[str, np.ndarray]:
     """values of log p(x) with Monte-Carlo errors, and pareto_k and ess of the weights, (n,) each, for x (n, D)."""
     import torch
 
-    generator = streams.generator("laplace")
     parts: list[dict[str, np.ndarray]] = []
     for start in range(0, len(x), EXAMPLES):
-        block = torch.as_tensor(x[start : start + EXAMPLES], dtype=torch.float32, device=streams.device)
+        block = torch.as_tensor(x[start : start + EXAMPLES], dtype=torch.float32, device=generator.device)
         proposal = propose(decoder, block, settings.starts, generator)
         weights = np.add(*draw(decoder, block, proposal, settings.k, generator))
         values, errors = iw_elbo_curve(weights, [settings.k])[settings.k]
         part = {"pareto_k": pareto_k(weights), "ess": effective_sample_size(weights)}
         if ais is not None and (bad := part["pareto_k"] > THRESHOLD).any():
-            some = torch.as_tensor(bad, device=streams.device)
+            some = torch.as_tensor(bad, device=generator.device)
             chains = annealed(decoder, block[some], proposal.of(some), how_of(ais, True), generator)
             values[bad], errors[bad] = iw_elbo_curve(chains, [ais.chains])[ais.chains]
         parts.append(part | {"values": values, "errors": errors})
@@ -170,9 +161,11 @@ def how_of(ais: AnnealingSettings, at_modes: bool) -> Annealing:
     return Annealing(temperatures(steps, ais.schedule), ais.chains, ais.leapfrog)
 
 
-def gap_of(decoder: Decoder, laplace: LaplaceSettings | None, ais: AnnealingSettings, streams: Streams) -> np.ndarray:
+def gap_of(
+    decoder: Decoder, laplace: LaplaceSettings | None, ais: AnnealingSettings, held_out: HeldOut, device: str
+) -> np.ndarray:
     """The distance of the bounds of simulated examples, (n,), annealed from Laplace's modes, or from the prior."""
-    generator = streams.generator("simulated_laplace" if laplace else "simulated")
+    generator = generator_of("simulated_laplace" if laplace else "simulated", held_out, device)
     bounds = []
     for start in range(0, ais.n, EXAMPLES):
         n = min(EXAMPLES, ais.n - start)
@@ -187,14 +180,14 @@ def by_annealing(
     """The row `ais`, from the prior, so that it shares no flaw with Laplace's modes, and `bdmc_gap` beside it."""
     import torch
 
-    found, streams, started = Likelihoods(), Streams(held_out, device), time.perf_counter()
+    found, started = Likelihoods(), time.perf_counter()
     name, x = held_out.represent(representation)
-    generator, values, errors = streams.generator("annealing"), [], []
+    generator, values, errors = generator_of("annealing", held_out, device), [], []
     for block in torch.as_tensor(x[: settings.n], dtype=torch.float32, device=device).split(EXAMPLES):
         weights = annealed(decoder, block, None, how_of(settings, False), generator)
         values.append(log_mean_exp(weights))
         errors.append(iw_elbo_curve(weights, [settings.chains])[settings.chains][1])
-    gap = gap_of(decoder, None, settings, streams)
+    gap = gap_of(decoder, None, settings, held_out, device)
     variant: dict[str, Any] = {"representation": name, "steps": settings.steps, "chains": settings.chains}
     fields: dict[str, Any] = {"variant": variant, "bound": "lower", "direction": "none"}
     if gap.mean() > settings.limit:
@@ -218,9 +211,9 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     _, points = held_out.represent(representation, "validation")
     lowest, highest = (factor * float(np.sqrt(points.var(0).mean())) for factor in TAU_RANGE)
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
-    streams, tau, dim = Streams(held_out, device), 0.3 * highest, x.shape[1]
+    tau, dim = 0.3 * highest, x.shape[1]
     for _ in range(TAU_ROUNDS):
-        decoder, draws = replace(generator, tau=tau), streams.generator("tau")
+        decoder, draws = replace(generator, tau=tau), generator_of("tau", held_out, device)
         ratio, log_likelihood = draw(decoder, x, propose(decoder, x, TAU_STARTS, draws), TAU_DRAWS, draws)
         squares = (-2 * log_likelihood - gaussian_normaliser(tau, dim)) * tau**2
 

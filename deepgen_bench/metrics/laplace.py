@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepgen_bench.memory import within_memory
+from deepgen_bench.memory import in_blocks, within_memory
 from deepgen_bench.metrics.decoder import Decoder, standard_normal_log_prob
 
 if TYPE_CHECKING:
@@ -133,12 +133,6 @@ def draw(
         z = proposal.sample(k, generator)
         flat, rows = z.flatten(0, 1), ROWS[x.device.type]
         owner = torch.arange(len(x), device=x.device).repeat_interleave(k)
-        parts = [
-            part
-            for start in range(0, len(flat), rows)
-            for part in within_memory(
-                lambda some: decoder.log_likelihood(x[owner[some]], flat[some]), min(rows, len(flat) - start), start
-            )
-        ]
+        parts = in_blocks(lambda some: decoder.log_likelihood(x[owner[some]], flat[some]), len(flat), rows)
         log_q = torch.cat([proposal.log_prob(part) for part in z.split(DRAWS, 1)], 1)
         return (standard_normal_log_prob(z) - log_q).cpu().numpy(), torch.cat(parts).view(len(x), k).cpu().numpy()

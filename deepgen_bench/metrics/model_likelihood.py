@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.memory import within_memory
+from deepgen_bench.memory import in_blocks
 from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.metrics.decoder_likelihood import LOOSE, TAU_EXAMPLES, choose_tau, marginal
 from deepgen_bench.metrics.diffusion_likelihood import diffusion
@@ -227,15 +227,7 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
     z = mean[:, None] + (0.5 * log_variance).exp()[:, None] * noise
     flat, rows = z.flatten(0, 1), ROWS[x.device.type]
     owner = torch.arange(len(x), device=x.device).repeat_interleave(k)
-    parts = [
-        part
-        for start in range(0, len(flat), rows)
-        for part in within_memory(
-            lambda rows: model.log_likelihood(x[None, owner[rows]], flat[None, rows])[0],
-            min(rows, len(flat) - start),
-            start,
-        )
-    ]
+    parts = in_blocks(lambda some: model.log_likelihood(x[None, owner[some]], flat[None, some])[0], len(flat), rows)
     log_px = torch.cat(parts).double().view(-1, k)
     ratio = 0.5 * (noise.double() ** 2 - z.double() ** 2).sum(-1) + 0.5 * log_variance.double().sum(-1, keepdim=True)
     arrays = mean.double(), log_variance.double(), log_px + ratio, log_px

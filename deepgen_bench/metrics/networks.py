@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepgen_bench.memory import within_memory
+from deepgen_bench.memory import in_blocks
 
 
 @contextmanager
@@ -36,9 +36,7 @@ def in_batches(
         batch = torch.from_numpy(images[rows].copy()).to(device)
         return [output.double().cpu().numpy() for output in forward(batch)]
 
-    outputs: list[list[np.ndarray]] = []
     # TF32, on by default for convolutions, would make features depend on the GPU's generation
     with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        for start in range(0, len(images), batch_size):
-            outputs += within_memory(evaluate, min(batch_size, len(images) - start), start)
+        outputs = in_blocks(evaluate, len(images), batch_size)
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))

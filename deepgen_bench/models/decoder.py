@@ -7,22 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.models.deep import DeepModel
+from deepgen_bench.models.deep import OnePassModel, check_sides
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
 from deepgen_bench.training.streams import Draws
 
 
-class DecoderModel(DeepModel):
+class DecoderModel(OnePassModel):
     """A model whose samples are made from latent variables z ~ N(0, I); settings are `DecoderSettings`."""
 
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         self.looped = settings.network == "conv"
-        if self.looped and any(side % 4 for side in spec.shape[1:]):
-            raise UserError(
-                f"network: conv needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
-            )
+        if self.looped:
+            check_sides(settings.network, spec)
 
     def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """A network from data to `outputs` numbers (encoder, discriminator, critic)."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.training.batches import Batches
@@ -71,13 +73,9 @@ class DeepModel(GenerativeModel):
     def validate(self) -> dict[str, Tensor]:
         """See `deepgen_bench.training.loop.Trainable`."""
 
-    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
-        """All random numbers that `rows` samples are made of, (S, rows, …) each. See `sample_block`."""
-        raise NotImplementedError
-
-    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
-        """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
-        raise NotImplementedError
+    @abstractmethod
+    def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
+        """`SAMPLE_ROWS` samples by output, as stored."""
 
     def groups(self, replicates: list[int]) -> list[list[int]]:
         return [[replicate] for replicate in replicates] if self.looped else [replicates]
@@ -165,8 +163,27 @@ class DeepModel(GenerativeModel):
         outputs = self.settings.outputs(self.spec.support)
         return {output: np.concatenate([block[output] for block in blocks])[:n] for output in outputs}
 
+    def stored(self, x: Tensor) -> np.ndarray:
+        """Samples (n, D) on the data's own grid: uint8 grey levels (n, c, h, w), or float64 vectors."""
+        if self.spec.levels is None:
+            return x.double().cpu().numpy()
+        levels = self.spec.levels
+        grid = (x * levels).floor() if self.representation == "dequantised" else (x * (levels - 1)).round()
+        return grid.clamp(0, levels - 1).to(torch.uint8).reshape(-1, *self.spec.shape).cpu().numpy()
+
+
+class OnePassModel(DeepModel):
+    """A model that makes samples by one pass from numbers that are all drawn beforehand."""
+
+    @abstractmethod
+    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+        """All random numbers that `rows` samples are made of, (S, rows, …) each."""
+
+    @abstractmethod
+    def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
+        """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
+
     def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
-        """`SAMPLE_ROWS` samples by output, as stored; here by `generate` from all that is drawn beforehand."""
         drawn = self.draw(draws, SAMPLE_ROWS)
 
         def stored(rows: slice) -> dict[str, np.ndarray]:
@@ -176,10 +193,9 @@ class DeepModel(GenerativeModel):
         pieces = within_memory(stored, SAMPLE_ROWS)
         return {output: np.concatenate([piece[output] for piece in pieces]) for output in pieces[0]}
 
-    def stored(self, x: Tensor) -> np.ndarray:
-        """Samples (n, D) on the data's own grid: uint8 grey levels (n, c, h, w), or float64 vectors."""
-        if self.spec.levels is None:
-            return x.double().cpu().numpy()
-        levels = self.spec.levels
-        grid = (x * levels).floor() if self.representation == "dequantised" else (x * (levels - 1)).round()
-        return grid.clamp(0, levels - 1).to(torch.uint8).reshape(-1, *self.spec.shape).cpu().numpy()
+
+def check_sides(network: str, spec: DataSpec) -> None:
+    """Raise `UserError` for images that a network which halves their sides twice cannot take."""
+    if any(side % 4 for side in spec.shape[1:]):
+        found = f"found {spec.shape[1:]}; valid here: mlp"
+        raise UserError(f"network: {network} needs height and width divisible by 4, {found}")

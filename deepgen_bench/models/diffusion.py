@@ -18,9 +18,8 @@ from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
 from deepgen_bench.memory import within_memory
-from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks
+from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks, check_sides
 from deepgen_bench.models.looped import Looped
 from deepgen_bench.models.networks import Linear
 from deepgen_bench.models.unet import UNet
@@ -161,10 +160,8 @@ class Diffusion(DeepModel):
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         self.looped = settings.network == "unet"
-        if self.looped and any(side % 4 for side in spec.shape[1:]):
-            raise UserError(
-                f"network: unet needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
-            )
+        if self.looped:
+            check_sides(settings.network, spec)
 
     def build(self, generators: Sequence[torch.Generator]) -> DiffusionNetworks:
         s = self.settings

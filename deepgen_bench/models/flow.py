@@ -14,8 +14,8 @@ from zuko.flows import Flow as ZukoFlow
 from zuko.flows import GeneralCouplingTransform, LazyTransform, MaskedAutoregressiveTransform, UnconditionalDistribution
 from zuko.transforms import MonotonicRQSTransform
 
-from deepgen_bench.memory import within_memory
-from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks
+from deepgen_bench.memory import in_blocks, within_memory
+from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
 from deepgen_bench.models.looped import Looped
 from deepgen_bench.training.fit import State
 from deepgen_bench.training.streams import Draws
@@ -61,7 +61,7 @@ class FlowNetworks(Networks):
         self.scale = self.scale.repeat(1, 1, dim)
 
 
-class Flow(DeepModel):
+class Flow(OnePassModel):
     """Maximum likelihood of a coupling or autoregressive flow of affine maps or splines; see `FlowSettings`.
 
     Images are dequantised and taken to the real line by y = logit(α + (1 - 2α) x) (Dinh et al. 2017, section 4.1). The
@@ -138,6 +138,4 @@ class Flow(DeepModel):
         def values(rows: slice) -> np.ndarray:
             return self.log_density(torch.as_tensor(x[rows])[None].to(self.module.scale))[0].cpu().numpy()
 
-        starts = range(0, len(x), SAMPLE_ROWS)
-        parts = [within_memory(values, min(SAMPLE_ROWS, len(x) - start), start) for start in starts]
-        return np.concatenate(sum(parts, []))
+        return np.concatenate(in_blocks(values, len(x), SAMPLE_ROWS))

@@ -19,7 +19,6 @@ from deepgen_bench.files import (
     check_sha256,
     read_arrays,
     read_sealed,
-    remove_parts,
     sha256_of,
     write_arrays,
     write_sealed,
@@ -96,8 +95,6 @@ class Block:
             write_sealed(
                 path, identity | {"rows": list(map(plain, rows)), "vectors": sha256_of(arrays) if vectors else ""}
             )
-            for written in (path, arrays):
-                remove_parts(path.parent, written.name)
 
         def read() -> tuple[list[Row], Vectors]:
             kept = read_sealed(path)
