@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left, nor of processes killed at it.
+    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left.
 
-    Errors: `UserError` naming `path` where the system refuses, as on a full disk.
+    Nor is what processes killed at it have left. Errors: `UserError` naming `path` where the system refuses, as on
+    a full disk.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
