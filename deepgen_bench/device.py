@@ -70,8 +70,9 @@ def open_device(device: str) -> str:
     import torch
 
     torch.set_num_threads(THREADS)
-    # what cannot be deterministic is done all the same, and recorded
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # What cannot be deterministic is done all the same, and recorded. `use_deterministic_algorithms` would import a
+    # compiler as well, for more than a second.
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
 

@@ -16,13 +16,14 @@ class LaplaceSettings(Settings):
 
 class AnnealingSettings(Settings):
     """Annealed importance sampling of the first `n` test examples, and of as many simulated ones, at the last
-    checkpoint.
+    checkpoint of the first `seeds` replicates.
 
     `steps` temperatures, `chains` for each example, `leapfrog` steps in each transition. `limit` (nats) is the distance
     of the bounds on simulated data above which a number has not converged.
     """
 
     n: Annotated[int, Field(ge=2, lt=10**9)] = 16
+    seeds: Annotated[int, Field(ge=1)] = 1
     steps: Annotated[int, Field(ge=2, le=100_000)] = 200
     chains: Annotated[int, Field(ge=2, le=1000)] = 8
     leapfrog: Annotated[int, Field(ge=1, le=1000)] = 5

@@ -29,9 +29,10 @@ from deepgen_bench.memory import or_lower
 from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.features import Context, Extractor, Modes
 from deepgen_bench.metrics.held_out import HeldOut
+from deepgen_bench.metrics.likelihood_rows import Likelihoods
 from deepgen_bench.metrics.measurement import Measurement, variant_text
 from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.runs import Run
+from deepgen_bench.runs import Run, sample_file
 from deepgen_bench.seeds import derive_rng
 from deepgen_bench.stages.extractor import load_extractors
 from deepgen_bench.stages.prepare import open_data
@@ -133,8 +134,13 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
 
                 def measure(run: Run = run, family: Any = family) -> tuple[list[Row], Vectors]:
                     found: list[Row] = []
+                    # the best checkpoint may be the final one
+                    known: dict[str | None, list[Measurement]] = {}
                     for checkpoint, output, real, generated in pairs(todo, run, test):
-                        measured = family.measure(real, generated, context)
+                        digest = run.info["samples"].get(sample_file(checkpoint, output))
+                        if digest not in known:
+                            known[digest] = family.measure(real, generated, context)
+                        measured = known[digest]
                         if output:
                             measured = [replace(m, variant=m.variant | {"output": output}) for m in measured]
                         found += todo.rows(run, checkpoint, measured)
@@ -211,23 +217,39 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
             def measure(run: Run = run) -> tuple[list[Row], Vectors]:
                 found: list[Row] = []
                 kept: Vectors = {}
-                for checkpoint in run.checkpoints:
-                    generative = None if todo.family == "oracle" else run.model(checkpoint, device)
-                    audit = checkpoint == "final"
-                    measured = model_likelihood.measure(generative, todo.family, held_out, settings, density, audit)
+                known: dict[str, Likelihoods] = {}
+                for checkpoint, digest in run.info["checkpoints"].items():
+                    if digest not in known:
+                        generative = None if todo.family == "oracle" else run.model(checkpoint, device)
+                        audited = audit(store, run.info["seed"]) and checkpoint == "final"
+                        known[digest] = model_likelihood.measure(
+                            generative, todo.family, held_out, settings, density, audited
+                        )
+                    measured = known[digest]
                     kept |= {f"{name}_{checkpoint}": vector for name, vector in measured.vectors.items()}
                     found += todo.rows(run, checkpoint, measured.measurements)
                 return found, kept
 
             if run.info["status"] == "ok":
                 costly = "likelihood.k or likelihood.n"
-                measured, values = todo.cached(run, "likelihood", identity, costly, measure)
+                of_run = [*identity, audit(store, run.info["seed"])]
+                measured, values = todo.cached(run, "likelihood", of_run, costly, measure)
                 rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
                 vectors |= {f"{run_id}/{name}": vector for name, vector in values.items()}
             progress(done, len(todo.runs), "")
     rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
     write_measured(store.measurements(dataset, model, block, "likelihood"), rows, vectors)
+
+
+def audit(store: Store, seed: int) -> bool:
+    """Whether a replicate's likelihood is looked at once more by annealing from the prior."""
+    settings = store.experiment.likelihood
+    return (
+        settings is not None
+        and settings.ais is not None
+        and seed in sorted(store.experiment.seeds)[: settings.ais.seeds]
+    )
 
 
 STAGES = {"sample": measure_samples, "likelihood": measure_likelihood}
