@@ -25,4 +25,5 @@ rule all:
     default_target: True
     input:
         rules.tables.output,
+        rules.report.output,
         rules.calibration.output if PLAN.experiment.calibration else [],

@@ -164,6 +164,32 @@ def tables(
     write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder))
 
 
+@app.command(rich_help_panel=STAGE)
+def figures(experiment: ExperimentFile, dataset: Dataset, results: Results = RESULTS) -> None:
+    """Write what the report draws of a dataset's runs: samples, densities, latent spaces, curves."""
+    from deepgen_bench.stages.figures import write_figures
+
+    write_figures(open_store(experiment, results, dataset), dataset)
+
+
+@app.command(rich_help_panel=STAGE)
+def report(
+    folder: Annotated[list[Path], typer.Argument(help="experiment folders; several are compared on one page")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="the page, .html; by default report.html in the folder, or beside several"),
+    ] = None,
+) -> None:
+    """Write the report: one HTML page that needs nothing else, and its figures as SVG and PDF."""
+    from deepgen_bench.report.page import write_report
+    from deepgen_bench.stages.aggregate import mend
+
+    for each in folder:
+        mend(each)
+    page, *figures = write_report(folder, output)
+    print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(figures)} files of figures")
+
+
 @app.command(rich_help_panel=PEOPLE)
 def show(
     folder: Folders,

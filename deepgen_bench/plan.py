@@ -7,6 +7,7 @@ numbers reruns, and Snakemake shows the difference; nothing else does.
 
 import shutil
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from deepgen_bench.config import Experiment
 from deepgen_bench.datasets.user_files import stamp_of
 from deepgen_bench.errors import UserError
 from deepgen_bench.failures import failed_logs
-from deepgen_bench.files import canonical_json, write_text
+from deepgen_bench.files import canonical_json, sha256_of, write_text
 from deepgen_bench.identity import code_identity
 from deepgen_bench.locks import holder, take
 from deepgen_bench.metrics import METRICS
@@ -117,6 +118,21 @@ class Plan:
 
     def tables(self) -> str:
         return canonical_json({"code": code_identity("deepgen_bench.report.tables")})
+
+    def figures(self, dataset: str) -> str:
+        models = {model: self.store.model_code(model) for model in self.experiment.models}
+        code = code_identity("deepgen_bench.stages.figures", "deepgen_bench.figures.latent")
+        return canonical_json({"code": code, "models": models})
+
+    def report(self) -> str:
+        templates = resources.files("deepgen_bench.report") / "templates"
+        digests = [sha256_of(Path(str(file))) for file in sorted(templates.iterdir(), key=lambda file: file.name)]
+        return canonical_json({"code": code_identity("deepgen_bench.report.page"), "templates": digests})
+
+    def manifests(self, dataset: str) -> list[Path]:
+        """What says that all models have been trained on a dataset."""
+        blocks = self.store.blocks()
+        return [self.store.manifest(dataset, model, block) for model in self.experiment.models for block in blocks]
 
     def extractor_files(self, dataset: str) -> list[Path]:
         """The classifier, where the experiment's metrics use it."""

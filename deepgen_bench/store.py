@@ -158,6 +158,9 @@ class Store:
     def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
         return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"
 
+    def figure_data(self, dataset: str) -> Path:
+        return self.home / "figure_data" / f"{dataset}.json"
+
     def calibration(self, check: str) -> Path:
         return self.home / "calibration" / f"{check}.json"
 

@@ -20,7 +20,7 @@ def spread(model, values, metric="w2", direction="min", bound="estimate", std_er
     half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else math.nan
     group = Group("demo", "digits", model, output, "", "final", Comparable(metric, "", "1", N, None, "test"))
     numbers = (float(values.mean()), sd, half, values.min(), values.max(), len(values), len(values), 0)
-    return Spread(group, *numbers, std_error, math.nan, bound, direction, {"ok": len(values)}, ())
+    return Spread(group, *numbers, std_error, math.nan, bound, direction, {"ok": len(values)}, (), {})
 
 
 def best(*groups, errors=None):
@@ -35,7 +35,7 @@ def fast(model, values, column, **cells):
     group = Group("demo", "digits", model, "", "", "final", column)
     numbers = (mean, sd, sd, mean, mean, len(values), len(values), 0)
     fields = {"std_error": math.nan, "bound": "estimate", "direction": "min"} | cells
-    return Spread(group, *numbers, fields["std_error"], math.nan, fields["bound"], fields["direction"], {}, ())
+    return Spread(group, *numbers, fields["std_error"], math.nan, fields["bound"], fields["direction"], {}, (), {})
 
 
 @pytest.mark.parametrize("seeds", [2, 5])

@@ -1,6 +1,8 @@
 """Comparison tables: their cells, layout, notes and files."""
 
 import re
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
@@ -243,9 +245,9 @@ def wide(frame):
 
 def test_files_hold_every_model_and_metric_and_escape_names(frame, tmp_path):
     paths = write_tables(wide(frame), tmp_path / "tables")
-    assert [path.name for path in paths] == ["digits.csv", "digits.md", "digits.tex"]
+    assert [path.name for path in paths] == ["digits.csv", "digits.md", "digits.tex", "_all.tex"]
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == sorted(path.name for path in paths)
-    as_csv, markdown, latex = (path.read_text() for path in paths)
+    as_csv, markdown, latex, _ = (path.read_text() for path in paths)
 
     cells = pd.read_csv(paths[0])
     assert list(cells["model"]) == ["oracle", "my_model & <b>|*co*", "wgan"] and cells.shape == (3, 17)
@@ -275,6 +277,15 @@ def test_blocks_do_not_mix_what_metrics_tell(frame):
     assert to_markdown(table, columns=9).count("| model") == 1
     parts = [line for line in to_markdown(table, columns=2).splitlines() if line.startswith("| model")]
     assert len(parts) == 1 + 2 + 2 + 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_as_it_stands(frame, tmp_path):
+    write_tables(wide(frame), tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "_all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "_all.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_latex_headings_break_before_brackets(frame, tmp_path):

@@ -5,7 +5,7 @@ import io
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
@@ -16,10 +16,15 @@ Emphasis = Literal["", "bold", "italic"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A text in plain characters (`1.2 ± 0.1`) and how it stands out."""
+    """A text in plain characters (`1.2 ± 0.1`) and how it stands out.
+
+    `about` is what more there is to say of it, `value` what a table is sorted by.
+    """
 
     text: str
     emphasis: Emphasis = ""
+    about: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Table:
     """Cells ready to be written. `name` is the file's stem.
 
     The first `lead` columns say whose the row is. `families` names what each of the others is about; too wide a table
-    is broken into blocks between families.
+    is broken into blocks between families. `dataset` is the one that it is of, if it is of one.
     """
 
     name: str
@@ -37,12 +42,24 @@ class Table:
     notes: list[str] = field(default_factory=list)
     families: list[str] = field(default_factory=list)
     lead: int = 1
+    dataset: str = ""
+
+    def columns(self, chosen: Sequence[int]) -> "Table":
+        """Some of the columns, by number."""
+        families = [self.families[i - self.lead] for i in chosen if i >= self.lead]
+        lead = sum(i < self.lead for i in chosen)
+        rows = [[row[i] for i in chosen] for row in self.rows]
+        header = [self.header[i] for i in chosen]
+        return replace(self, header=header, rows=rows, families=families, lead=lead)
+
+    @property
+    def spans(self) -> list[tuple[str, int]]:
+        """The families in their order, and how many columns each has."""
+        return [(family, len(list(its))) for family, its in groupby(self.families)]
 
     def block(self, start: int, stop: int) -> "Table":
         """The columns from `start` to `stop`, with the lead."""
-        chosen = [*range(self.lead), *range(start, stop)]
-        rows = [[row[i] for i in chosen] for row in self.rows]
-        return Table(self.name, self.title, [self.header[i] for i in chosen], rows, lead=self.lead)
+        return self.columns([*range(self.lead), *range(start, stop)])
 
 
 def to_csv(table: Table) -> str:
@@ -87,6 +104,17 @@ def to_latex(table: Table, columns: int = 4) -> str:
         lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
     lines += [r"\begin{minipage}{\linewidth}\footnotesize", *(_latex(note) + r"\par" for note in table.notes)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table}"]) + "\n"
+
+
+def to_document(tables: Sequence[Table]) -> str:
+    """A LaTeX document of the files that `to_latex` is written to."""
+    head = [
+        r"\documentclass{article}",
+        r"\usepackage[a4paper,landscape,margin=1cm]{geometry}",
+        r"\usepackage{booktabs}",
+    ]
+    inputs = [rf"\input{{{table.name}.tex}}" for table in tables]
+    return "\n".join([*head, r"\begin{document}", *inputs, r"\end{document}"]) + "\n"
 
 
 def to_text(table: Table, width: int = 120) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from deepgen_bench.report.headings import family, position
-from deepgen_bench.report.selection import LIKELIHOODS, ORACLE, has_value
+from deepgen_bench.report.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
 from deepgen_bench.report.summary import Comparable, Spread, spreads
 from deepgen_bench.results import parse_variant
 
@@ -76,6 +76,12 @@ class Sheet:
         if len(outputs) > 1:
             return [Row(f"{model} ({output})", model, output, *counts) for output in outputs]
         return [Row(model, model, "".join(outputs), *counts)]
+
+
+def sheets(rows: pd.DataFrame, checkpoint: str) -> dict[str, Sheet]:
+    """One experiment's measurements at a checkpoint, by dataset."""
+    shown = of_checkpoint(rows, checkpoint)
+    return {str(dataset): Sheet(measured) for dataset, measured in shown.groupby("dataset", sort=False)}
 
 
 def _models(measured: pd.DataFrame) -> list[str]:

@@ -87,6 +87,7 @@ class Spread:
     direction: str
     statuses: dict[str, int]
     events: tuple[Event, ...]
+    values: dict[int, float]  # by seed
 
     @property
     def column(self) -> Comparable:
@@ -211,6 +212,7 @@ def _spread(group: Group, rows: pd.DataFrame) -> Spread:
         typical["direction"],
         {str(status): int(count) for status, count in rows["status"].value_counts(sort=False).items()},
         tuple(map(Event, doubts["status"], doubts["seed"].astype(int), doubts["reason"])),
+        dict(zip(map(int, good["seed"]), map(float, values), strict=True)),
     )
 
 

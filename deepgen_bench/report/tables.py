@@ -1,7 +1,7 @@
 """Comparison tables: models against metrics, with what tests over seeds can tell apart."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,14 +10,15 @@ import pandas as pd
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_text
+from deepgen_bench.report.about import about
 from deepgen_bench.report.comparisons import compare, direction_of
 from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings, mean_and_error
 from deepgen_bench.report.notes import MARKS, WORDS, notes
 from deepgen_bench.report.paired import PairedErrors, paired_errors
 from deepgen_bench.report.ranks import rank_table
-from deepgen_bench.report.render import Cell, Emphasis, Table, to_csv, to_latex, to_markdown, to_text
-from deepgen_bench.report.selection import ORACLE, of_checkpoint
-from deepgen_bench.report.sheet import Row, Sheet
+from deepgen_bench.report.render import Cell, Emphasis, Table, to_csv, to_document, to_latex, to_markdown, to_text
+from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.sheet import Row, Sheet, sheets
 from deepgen_bench.report.summary import Comparable, Spread
 
 Checkpoint = Literal["final", "best"]
@@ -38,16 +39,20 @@ def comparison_tables(
     if len(names := rows["experiment"].unique()) > 1:
         raise UserError(f"rows of {len(names)} experiments ({', '.join(names)}); tables are made of one")
     errors = {} if paired is None else paired_errors(paired, "".join(names), checkpoint)
+    return tables_of(sheets(rows, checkpoint), errors, checkpoint)
+
+
+def tables_of(measured: Mapping[str, Sheet], errors: PairedErrors, checkpoint: str) -> list[Table]:
+    """The tables of sheets by dataset."""
     tables, main = [], []
-    for dataset, measured in of_checkpoint(rows, checkpoint).groupby("dataset", sort=False):
-        sheet = Sheet(measured)
-        parts = _parts(sheet)
+    for dataset, sheet in measured.items():
+        parts = parts_of(sheet)
         main.append([sheet.competing(column) for column in parts[0][2]])
         for suffix, subject, columns in parts:
             shown = _applying(sheet, columns) if suffix else sheet.rows
             if columns:
                 name, title = f"{dataset}{suffix}", f"{dataset}: {subject}"
-                tables.append(_table(name, title, sheet, shown, columns, errors, checkpoint))
+                tables.append(_table(name, title, dataset, sheet, shown, columns, errors, checkpoint))
     ranks = rank_table(main)
     return [*tables, *([ranks] if ranks else [])]
 
@@ -55,12 +60,17 @@ def comparison_tables(
 def write_tables(
     rows: pd.DataFrame, directory: Path, checkpoint: Checkpoint = "final", paired: pd.DataFrame | None = None
 ) -> list[Path]:
-    """Write every table of `comparison_tables` as `<name>.csv`, `.md` and `.tex` in `directory`; the paths written."""
+    """Write every table of `comparison_tables` as `<name>.csv`, `.md` and `.tex` in `directory`, and `_all.tex`, a document
+    of them all; the paths written."""
     paths = []
-    for table in comparison_tables(rows, checkpoint, paired):
+    tables = comparison_tables(rows, checkpoint, paired)
+    for table in tables:
         for suffix, render in ((".csv", to_csv), (".md", to_markdown), (".tex", to_latex)):
             paths.append(directory / f"{table.name}{suffix}")
             write_text(paths[-1], render(table))
+    if tables:
+        paths.append(directory / "_all.tex")
+        write_text(paths[-1], to_document(tables))
     return paths
 
 
@@ -78,7 +88,7 @@ def show(
     return "\n".join(parts)
 
 
-def _parts(sheet: Sheet) -> list[tuple[str, str, list[Comparable]]]:
+def parts_of(sheet: Sheet) -> list[tuple[str, str, list[Comparable]]]:
     """Suffix, subject and columns of a dataset's tables: the main one, and those that show what it does not."""
     apart = [column for column in sheet.columns if _is_memorisation(column)]
     rest = [column for column in sheet.columns if column not in apart]
@@ -114,11 +124,12 @@ def _applying(sheet: Sheet, columns: Sequence[Comparable]) -> list[Row]:
 def _table(
     name: str,
     title: str,
+    dataset: str,
     sheet: Sheet,
     rows: Sequence[Row],
     columns: Sequence[Comparable],
     errors: PairedErrors,
-    checkpoint: Checkpoint,
+    checkpoint: str,
 ) -> Table:
     found = [[sheet.find(row, column) for column in columns] for row in rows]
     comparisons = compare([sheet.competing(column) for column in columns], errors)
@@ -128,13 +139,17 @@ def _table(
     cells = []
     for row, line in zip(rows, found, strict=True):
         style: Emphasis = "italic" if row.model == ORACLE else ""
-        own = [Cell(row.label, style), Cell(str(row.seeds), style), Cell(str(row.diverged), style)]
+        own = [Cell(row.label, style)]
+        own += [Cell(str(count), style, value=count) for count in (row.seeds, row.diverged)]
         for spread, best in zip(line, comparisons.best, strict=True):
-            own.append(Cell(_text(spread, row), "bold" if spread in best else style))
+            emphasis: Emphasis = "bold" if spread in best else style
+            known = spread if spread and spread.n_seeds else None
+            own.append(Cell(_text(spread, row), emphasis, about(known) if known else "", known.mean if known else None))
         cells.append(own)
     header = ["model", "seeds", "diverged", *(n + arrow for n, arrow in zip(names, arrows, strict=True))]
     below = list(notes(sheet, rows, columns, names, found, comparisons, checkpoint))
-    return Table(name, title, header, cells, below, [family(column.metric) for column in columns], lead=3)
+    families = [family(column.metric) for column in columns]
+    return Table(name, title, header, cells, below, families, lead=3, dataset=dataset)
 
 
 def _text(spread: Spread | None, row: Row) -> str:

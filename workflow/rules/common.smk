@@ -77,6 +77,14 @@ def calibration_inputs(wildcards):
     return PLAN.calibration_inputs(wildcards.check)
 
 
+def figures_identity(wildcards):
+    return PLAN.figures(wildcards.dataset)
+
+
+def figures_inputs(wildcards):
+    return PLAN.manifests(wildcards.dataset)
+
+
 def sample_identity(wildcards):
     return PLAN.sample_metrics(wildcards.dataset)
 

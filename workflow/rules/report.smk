@@ -1,4 +1,4 @@
-"""The tidy table of all measurements, and the comparison tables drawn from it alone."""
+"""The tidy table of all measurements, and what is drawn from it: comparison tables, figures, the report."""
 
 
 rule aggregate:
@@ -27,12 +27,12 @@ rule tables:
         f"{HOME}/metrics.csv",
         f"{HOME}/paired.csv",
     output:
-        expand(
-            "{home}/tables/{dataset}.{suffix}",
-            home=HOME,
-            dataset=PLAN.experiment.datasets,
-            suffix=["csv", "md", "tex"],
+        report(
+            expand("{home}/tables/{dataset}.csv", home=HOME, dataset=PLAN.experiment.datasets),
+            category="Tables",
+            caption="../captions/table.rst",
         ),
+        expand("{home}/tables/{dataset}.{suffix}", home=HOME, dataset=PLAN.experiment.datasets, suffix=["md", "tex"]),
     log:
         f"{HOME}/logs/tables.log",
     benchmark:
@@ -44,3 +44,47 @@ rule tables:
         identity=PLAN.tables(),
     shell:
         "deepgen-bench tables {params.home} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        figures_inputs,
+    output:
+        f"{HOME}/figure_data/{{dataset}}.npz",
+        f"{HOME}/figure_data/{{dataset}}.json",
+    log:
+        f"{HOME}/logs/figures/{{dataset}}.log",
+    benchmark:
+        f"{HOME}/benchmarks/figures/{{dataset}}.tsv"
+    conda:
+        "../envs/bench.yaml"
+    threads: 1
+    resources:
+        mem_mb=torch_memory,
+    params:
+        experiment=EXPERIMENT,
+        identity=figures_identity,
+    shell:
+        "deepgen-bench figures {params.experiment} --dataset {wildcards.dataset} > {log} 2>&1"
+
+
+rule report:
+    input:
+        rules.aggregate.output,
+        expand("{home}/figure_data/{dataset}.json", home=HOME, dataset=PLAN.experiment.datasets),
+    output:
+        f"{HOME}/report.html",
+        report(
+            directory(f"{HOME}/figures"), patterns=["{figure}.svg"], category="Figures", caption="../captions/figure.rst"
+        ),
+    log:
+        f"{HOME}/logs/report.log",
+    benchmark:
+        f"{HOME}/benchmarks/report.tsv"
+    conda:
+        "../envs/bench.yaml"
+    params:
+        home=HOME,
+        identity=PLAN.report(),
+    shell:
+        "deepgen-bench report {params.home} > {log} 2>&1"

@@ -1,0 +1,47 @@
+"""Pictures made of pixels: sheets of images, and densities as heat maps."""
+
+import io
+from base64 import b64encode
+
+import numpy as np
+
+# width in pixels that small images are enlarged to, all together
+WIDTH = 360
+
+
+def sheet(images: np.ndarray, levels: int) -> bytes:
+    """Images (rows, columns, c, h, w) of grey levels as one PNG with a gap between them, small ones enlarged."""
+    from PIL import Image
+
+    rows, columns, c, h, w = images.shape
+    canvas = np.full((rows, h + 1, columns, w + 1, c), 128, np.uint8)
+    canvas[:, :h, :, :w] = np.rint(images * (255.0 / (levels - 1))).transpose(0, 3, 1, 4, 2)
+    flat = canvas.reshape(rows * (h + 1), columns * (w + 1), c)[:-1, :-1]
+    picture = Image.fromarray(flat.squeeze(-1) if c == 1 else flat)
+    factor = max(1, round(WIDTH / picture.width))
+    return _png(picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST))
+
+
+def square(images: np.ndarray) -> np.ndarray:
+    """The first images (n, c, h, w) in a square, (k, k, c, h, w)."""
+    side = int(np.sqrt(len(images)))
+    return images[: side * side].reshape(side, side, *images.shape[1:])
+
+
+def heat_map(density: np.ndarray, top: float) -> bytes:
+    """A density over x and y, (nx, ny), as a PNG with y upwards; `top` and more is the strongest colour."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    shares = np.clip(density.T[::-1] / top, 0, 1) ** 0.5
+    return _png(Image.fromarray(colormaps["viridis"](shares, bytes=True)))
+
+
+def data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(png).decode()}"
+
+
+def _png(picture) -> bytes:  # type: ignore[no-untyped-def]
+    file = io.BytesIO()
+    picture.save(file, format="png", optimize=True)
+    return file.getvalue()

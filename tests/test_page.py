@@ -1,0 +1,186 @@
+"""The report in a real browser, from the file on disk, and against the table it is made from."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from deepgen_bench.report.headings import mean_and_error
+from deepgen_bench.report.material import load
+from deepgen_bench.report.page import write_report
+from deepgen_bench.results import load_results
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# a browser's services look for the network
+QUIET = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+def home(finished):
+    return finished.folder / "results" / "quick"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("needs chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser, home):
+    """The page, and what went wrong or over the network while it was open."""
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+    )
+    page.goto((home / "report.html").as_uri())
+    yield page
+    page.close()
+    assert not wrong
+
+
+def draw_all(page):
+    for chart in page.query_selector_all(".chart"):
+        chart.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('svg'))")
+
+
+def test_every_chart_and_picture_is_drawn_in_both_themes(opened):
+    draw_all(opened)
+    assert len(opened.query_selector_all(".chart svg")) > 8
+    assert opened.evaluate("[...document.images].length") > 8
+    assert opened.evaluate(
+        "[...document.images].every((image) => image.complete && image.naturalWidth > 0 && image.alt)"
+    )
+    before = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    opened.click("#theme")
+    opened.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every("
+        "(chart) => chart.dataset.drawn === document.documentElement.dataset.theme)"
+    )
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_tables_sort_by_number_and_by_keyboard(opened):
+    table = "#table-1-0"
+    names = opened.eval_on_selector_all(
+        f"{table} thead tr:last-child th", "heads => heads.map((head) => head.textContent)"
+    )
+    column = next(i for i, name in enumerate(names) if name.startswith("centred W2"))
+    values = f"[...document.querySelector('{table}').tBodies[0].rows].map((row) => row.cells[{column}].dataset.value)"
+    button = opened.locator(f"{table} thead tr:last-child th").nth(column).locator("button")
+    button.click()
+    rising = [float(value) for value in opened.evaluate(values) if value is not None]
+    assert rising == sorted(rising) and len(set(rising)) > 2
+    button.focus()
+    opened.keyboard.press("Enter")
+    falling = [float(value) for value in opened.evaluate(values) if value is not None]
+    assert falling == rising[::-1]
+
+
+def test_a_number_tells_what_is_behind_it(opened):
+    cell = opened.locator("#table-2-0 td[data-about*='extractor']").first
+    cell.focus()
+    told = opened.locator("#about")
+    assert told.is_visible()
+    for part in ("seeds 0, 1", "extractor classifier", "n real 360, n generated 360", "test split"):
+        assert part in told.inner_text()
+    opened.keyboard.press("Escape")
+    assert not told.is_visible()
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser, home):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((home / "report.html").as_uri())
+    draw_all(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
+def test_the_numbers_are_those_of_the_tidy_table(home):
+    page = (home / "report.html").read_text()
+    rows = load_results(home)
+    summary = pd.read_csv(home / "summary.csv")
+    shown = summary[(summary.checkpoint == "final") & (summary.metric == "sliced_w2") & (summary.model == "gan")]
+    assert len(shown) == 2
+    for row in shown.itertuples():
+        assert mean_and_error(row.mean, row.ci_high - row.mean) in page
+    assert set(rows["model"]) <= set(re.findall(r'<th scope="row" class="[^"]*">([^<( ]+)', page))
+
+
+def test_rebuilding_needs_the_tables_and_figure_data_alone(home, tmp_path):
+    """In seconds, to the same bytes, and without torch."""
+    copy = tmp_path / "quick"
+    copy.mkdir()
+    for name in ("metrics.csv", "summary.csv", "paired.csv", "experiment.json"):
+        shutil.copy(home / name, copy)
+    shutil.copytree(home / "figure_data", copy / "figure_data")
+    script = (
+        "import sys; from deepgen_bench.cli import main; sys.argv[1:] = sys.argv[1:]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "report", str(copy)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    same = (copy / "report.html").read_text().replace(str(copy), "HOME")
+    assert same == (home / "report.html").read_text().replace("results/quick", "HOME")
+    figures = {path.suffix for path in (copy / "figures").iterdir()}
+    assert figures == {".svg", ".pdf", ".png"}
+    assert all(path.read_bytes().startswith(b"%PDF") for path in (copy / "figures").glob("*.pdf"))
+
+
+def test_two_experiments_on_one_page(home, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    experiment = json.loads((other / "experiment.json").read_text())
+    (other / "experiment.json").write_text(json.dumps(experiment | {"name": "other"}))
+    for name in ("metrics.csv", "paired.csv"):
+        (other / name).write_text((other / name).read_text().replace("quick,", "other,"))
+    material = load([home, other])
+    assert material.models == [
+        "oracle",
+        *(f"{m} · {e}" for e in ("quick", "other") for m in ("gaussian", "vae", "gan", "wgan_gp")),
+    ]
+    assert set(material.drawn) == {"gaussian_ring", "digits"}
+    page, *_ = write_report([home, other], tmp_path / "both.html")
+    text = page.read_text()
+    assert text.count("<h2>digits</h2>") == 1 and "gan · other" in text
+
+
+def test_names_are_escaped(home, tmp_path):
+    copy = tmp_path / "quick"
+    shutil.copytree(home, copy)
+    experiment = json.loads((copy / "experiment.json").read_text())
+    evil = "</script><script>alert(1)</script>"
+    (copy / "experiment.json").write_text(json.dumps(experiment | {"note": evil}))
+    rows = (copy / "metrics.csv").read_text().replace(",gan,", ",<b onload=1>gan,")
+    (copy / "metrics.csv").write_text(rows)
+    text = write_report([copy])[0].read_text()
+    assert evil not in text and "<b onload" not in text and "&lt;b onload=1&gt;gan" in text
+
+
+def test_a_folder_without_figure_data_still_gives_tables(home, tmp_path):
+    """As of an experiment on another machine, of which only the tables came."""
+    for name in ("metrics.csv", "experiment.json"):
+        shutil.copy(home / name, tmp_path)
+    text = write_report([tmp_path])[0].read_text()
+    assert "Every seed" in text and "Interpolations" not in text
