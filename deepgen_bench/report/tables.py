@@ -60,8 +60,8 @@ def tables_of(measured: Mapping[str, Sheet], errors: PairedErrors, checkpoint: s
 def write_tables(
     rows: pd.DataFrame, directory: Path, checkpoint: Checkpoint = "final", paired: pd.DataFrame | None = None
 ) -> list[Path]:
-    """Write every table of `comparison_tables` as `<name>.csv`, `.md` and `.tex` in `directory`, and `_all.tex`, a LaTeX
-    document of them all; the paths written."""
+    """Write every table of `comparison_tables` as `<name>.csv`, `.md` and `.tex` in `directory`, and `_all.tex`, a
+    LaTeX document of them all; the paths written."""
     paths = []
     tables = comparison_tables(rows, checkpoint, paired)
     for table in tables:
