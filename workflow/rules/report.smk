@@ -75,7 +75,10 @@ rule report:
     output:
         f"{HOME}/report.html",
         report(
-            directory(f"{HOME}/figures"), patterns=["{figure}.svg"], category="Figures", caption="../captions/figure.rst"
+            directory(f"{HOME}/figures"),
+            patterns=["{figure}.svg"],
+            category="Figures",
+            caption="../captions/figure.rst",
         ),
     log:
         f"{HOME}/logs/report.log",
