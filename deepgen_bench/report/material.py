@@ -12,7 +12,9 @@ from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
 from deepgen_bench.figures.files import read_figure_data
 from deepgen_bench.files import read_json
+from deepgen_bench.report.calibration import read_lines, table
 from deepgen_bench.report.paired import load_paired
+from deepgen_bench.report.render import Table
 from deepgen_bench.report.selection import ORACLE
 from deepgen_bench.results import load_results
 
@@ -36,6 +38,16 @@ class Material:
     drawn: dict[str, Drawn]
     experiments: dict[str, dict[str, Any]]
     homes: list[Path]
+
+    @property
+    def calibration(self) -> list[Table]:
+        """The calibration of each experiment that has one."""
+        tables = []
+        for home, experiment in zip(self.homes, self.experiments.values(), strict=True):
+            parts = [home / "calibration" / f"{label}.json" for label in experiment.get("calibration", {})]
+            if parts and all(part.is_file() for part in parts):
+                tables.append(table(read_lines(parts)))
+        return tables
 
     @property
     def models(self) -> list[str]:

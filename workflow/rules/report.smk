@@ -72,6 +72,7 @@ rule report:
     input:
         rules.aggregate.output,
         expand("{home}/figure_data/{dataset}.json", home=HOME, dataset=PLAN.experiment.datasets),
+        [PLAN.store.calibration(check) for check in PLAN.experiment.calibration],
     output:
         f"{HOME}/report.html",
         report(
