@@ -16,6 +16,7 @@ from deepgen_bench.report.calibration import read_lines, table
 from deepgen_bench.report.paired import load_paired
 from deepgen_bench.report.render import Table
 from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.theory import Chapter, chapters
 from deepgen_bench.results import load_results
 
 
@@ -38,6 +39,12 @@ class Material:
     drawn: dict[str, Drawn]
     experiments: dict[str, dict[str, Any]]
     homes: list[Path]
+
+    @property
+    def theory(self) -> list[Chapter]:
+        """The claims of each experiment that has any."""
+        parts = zip(self.homes, self.experiments.values(), strict=True)
+        return [chapter for home, experiment in parts for chapter in chapters(home, list(experiment.get("theory", {})))]
 
     @property
     def calibration(self) -> list[Table]:
