@@ -19,6 +19,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/calibrate.smk"
+include: "workflow/rules/theory.smk"
 
 
 rule all:
@@ -27,3 +28,4 @@ rule all:
         rules.tables.output,
         rules.report.output,
         rules.calibration.output if PLAN.experiment.calibration else [],
+        rules.theory.output if PLAN.experiment.theory else [],

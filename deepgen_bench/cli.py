@@ -144,6 +144,27 @@ def calibrate(
 
 
 @app.command(rich_help_panel=STAGE)
+def claim(
+    experiment: ExperimentFile,
+    claim: Annotated[str | None, typer.Option(help="label of a claim; without it, the table of all is written")] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Measure a textbook claim, as the experiment says."""
+    store = open_store(experiment, results)
+    valid = store.experiment.theory
+    if claim is None:
+        from deepgen_bench.report.theory import write_theory
+
+        print(write_theory({label: store.theory(label) for label in valid}, store.home / "tables"))
+        return
+    if claim not in valid:
+        raise UserError(f"--claim: {claim!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
+    from deepgen_bench.stages.claim import measure_claim
+
+    measure_claim(store, claim)
+
+
+@app.command(rich_help_panel=STAGE)
 def tables(
     folder: Folders,
     checkpoint: Checkpoint = "final",

@@ -17,6 +17,7 @@ from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
 from deepgen_bench.settings import Settings, not_identity
+from deepgen_bench.theory import CLAIMS
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -60,12 +61,19 @@ class CalibrationEntry(Settings):
     settings: dict[str, Any] = {}
 
 
+class ClaimEntry(Settings):
+    """One claim of the theory: a registered name (the label itself if absent) and settings."""
+
+    claim: str | None = None
+    settings: dict[str, Any] = {}
+
+
 class Experiment(Settings):
     """A whole experiment file.
 
     So many `samples` are drawn from every replicate; a training keeps its state every `checkpoint_seconds`, to go on
     from if it is killed; `metrics` maps families of sample metrics to their settings, `calibration` names checks of the
-    estimators.
+    estimators, `theory` textbook claims to be measured.
     """
 
     name: Label
@@ -82,6 +90,7 @@ class Experiment(Settings):
     }
     likelihood: LikelihoodSettings | None = LikelihoodSettings()
     calibration: dict[Label, CalibrationEntry] = {}
+    theory: dict[Label, ClaimEntry] = {}
 
     def dataset(self, label: str) -> Any:
         """The dataset object that the label stands for."""
@@ -112,6 +121,13 @@ class Experiment(Settings):
 
     def check_settings(self, label: str) -> Any:
         return validated(self.check(label).Settings, self.calibration[label].settings, f"calibration.{label}.settings")
+
+    def claim(self, label: str) -> Any:
+        """The class of a claim of the theory."""
+        return named(f"theory.{label}.claim", lambda: CLAIMS[self.theory[label].claim or label])
+
+    def claim_settings(self, label: str) -> Any:
+        return validated(self.claim(label).Settings, self.theory[label].settings, f"theory.{label}.settings")
 
     def uses_extractor(self, dataset: str, extractor: str) -> bool:
         """Whether the sample metrics on this dataset need a feature network."""
@@ -250,7 +266,19 @@ def check(data: Any) -> Experiment:
                 )
     for label in experiment.calibration:
         check_calibration(experiment, label)
+    for label in experiment.theory:
+        check_claim(experiment, label)
     return experiment
+
+
+def check_claim(experiment: Experiment, label: str) -> None:
+    for dataset, model in experiment.claim(label).needs(experiment.claim_settings(label)):
+        for kind, name, valid in (("dataset", dataset, experiment.datasets), ("model", model, experiment.models)):
+            if name not in valid:
+                found = f"the {kind} {name} is not in this experiment; valid: {', '.join(valid)}"
+                raise UserError(f"theory.{label}.settings: {found}")
+        if not experiment.metrics:
+            raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
 
 
 def check_calibration(experiment: Experiment, label: str) -> None:

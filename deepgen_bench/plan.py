@@ -110,6 +110,22 @@ class Plan:
         block = self.store.block_of(settings.seed)
         return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
 
+    def claim(self, label: str) -> str:
+        entry = self.experiment.theory[label].model_dump(mode="json")
+        code = code_identity(self.experiment.claim(label).__module__)
+        return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
+
+    def claim_inputs(self, label: str) -> list[Path]:
+        """The measurements of runs that a claim looks at."""
+        needs = self.experiment.claim(label).needs(self.experiment.claim_settings(label))
+        blocks = self.store.blocks()
+        return [
+            self.store.measurements(dataset, model, block, "sample") for dataset, model in needs for block in blocks
+        ]
+
+    def theory_table(self) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.report.theory")})
+
     def aggregate(self) -> str:
         return canonical_json({"code": code_identity("deepgen_bench.report.summary")})
 

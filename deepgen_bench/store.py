@@ -161,6 +161,9 @@ class Store:
     def figure_data(self, dataset: str) -> Path:
         return self.home / "figure_data" / f"{dataset}.json"
 
+    def theory(self, label: str) -> Path:
+        return self.home / "theory" / f"{label}.json"
+
     def calibration(self, check: str) -> Path:
         return self.home / "calibration" / f"{check}.json"
 

@@ -27,7 +27,7 @@ def test_a_histogram_is_the_density_it_stands_for():
     axes = lattice(x)
     exact, kind = density(Skewed(), "tractable", axes, 0)
     counted, other = density(Skewed(), "latent", axes, 0)
-    assert (kind, other) == ("density", "histogram of 1,000,000 draws")
+    assert (kind, other) == ("density", "histogram of 500,000 draws")
     area = np.prod([axis[1] - axis[0] for axis in axes])
     assert counted.sum() * area == pytest.approx(1, abs=0.01)
     # away from the edges, where a cell's mean is not the density at its centre; six errors of a count

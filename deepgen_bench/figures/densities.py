@@ -9,11 +9,11 @@ POINTS = {1: 400, 2: 80}
 # of the range of the data, at either end
 MARGIN = 0.15
 # draws behind a histogram, and at once
-DRAWS, BLOCK = 1_000_000, 100_000
+DRAWS, BLOCK = 500_000, 100_000
 # steps of a diffusion model's probability flow: enough for a picture
 FLOW_STEPS = 50
 
-Kind = Literal["density", "probability flow", "histogram of 1,000,000 draws"]
+Kind = Literal["density", "probability flow", "histogram of 500,000 draws"]
 
 
 def lattice(x: np.ndarray) -> list[np.ndarray]:
@@ -38,7 +38,7 @@ def density(model: Any, family: str, axes: list[np.ndarray], seed: int) -> tuple
         return np.exp(model.log_prob(points(axes))).reshape(shape), "density"
     if family == "diffusion":
         return _flow_density(model, points(axes)).reshape(shape), "probability flow"
-    return _histogram(model, axes, seed), "histogram of 1,000,000 draws"
+    return _histogram(model, axes, seed), "histogram of 500,000 draws"
 
 
 def _flow_density(model: Any, x: np.ndarray) -> np.ndarray:

@@ -15,14 +15,20 @@ COLUMNS += ["deviation", "deviation_in_errors", "tolerance", "verdict", "expecte
 
 def write_calibration(parts: Sequence[Path], directory: Path) -> str:
     """Write `calibration.csv` (all digits) and `calibration.md` in `directory`; one line that sums them up."""
+    lines = read_lines(parts)
+    write_text(directory / "calibration.csv", lines[COLUMNS].to_csv(index=False, lineterminator="\n"))
+    write_text(directory / "calibration.md", to_markdown(table(lines), columns=9))
+    return summary(lines)
+
+
+def read_lines(parts: Sequence[Path]) -> pd.DataFrame:
+    """The lines of all checks, with columns `COLUMNS`. Errors: `UserError` naming a file that is no such thing."""
     lines = pd.DataFrame([row for part in parts for row in _read(part)])
     lines["deviation"] = lines["estimate"] - lines["truth"]
     # below this it is rounding, not sampling
     error = lines["std_error"].where(lines["std_error"] > 1e-6 * lines["truth"].abs().clip(lower=1))
     lines["deviation_in_errors"] = lines["deviation"] / error
-    write_text(directory / "calibration.csv", lines[COLUMNS].to_csv(index=False, lineterminator="\n"))
-    write_text(directory / "calibration.md", to_markdown(table(lines), columns=9))
-    return summary(lines)
+    return lines
 
 
 def _read(path: Path) -> list[dict]:
@@ -48,11 +54,19 @@ def table(lines: pd.DataFrame) -> Table:
     for line in lines.sort_values("expected", ascending=False, kind="stable").itertuples(index=False):
         expected = line.verdict == line.expected
         verdict = f"{line.verdict}{'' if line.expected == 'pass' and expected else f' ({line.expected} expected)'}"
-        cells = [line.estimator, line.setting, f"{'≤ ' * (line.relation == 'at most')}{line.truth:.5g}"]
-        cells += [f"{line.estimate:.5g}", f"{line.std_error:.2g}", f"{line.deviation:+.2g}"]
-        cells += ["exact" if pd.isna(line.deviation_in_errors) else f"{line.deviation_in_errors:+.1f}"]
-        cells += [f"{line.tolerance:g}", verdict]
-        rows.append([Cell(text, "" if expected else "bold") for text in cells])
+        in_errors = None if pd.isna(line.deviation_in_errors) else line.deviation_in_errors
+        cells: list[tuple[str, float | None]] = [
+            (line.estimator, None),
+            (line.setting, None),
+            (f"{'≤ ' * (line.relation == 'at most')}{line.truth:.5g}", line.truth),
+            (f"{line.estimate:.5g}", line.estimate),
+            (f"{line.std_error:.2g}", line.std_error),
+            (f"{line.deviation:+.2g}", line.deviation),
+            ("exact" if in_errors is None else f"{in_errors:+.1f}", in_errors),
+            (f"{line.tolerance:g}", line.tolerance),
+            (verdict, None),
+        ]
+        rows.append([Cell(text, "" if expected else "bold", value=value) for text, value in cells])
     notes = [
         f"{summary(lines)}.",
         "Pass: estimate ± 2 errors lies within the tolerance of the truth; fail: none of it does; undecided: the run "

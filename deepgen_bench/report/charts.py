@@ -14,7 +14,7 @@ import pandas as pd
 from deepgen_bench.report.colours import PALETTE, colours, shapes
 from deepgen_bench.report.pictures import data_uri, heat_map
 
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 
 # a chart's own data, however many
 alt.data_transformers.disable_max_rows()

@@ -107,7 +107,7 @@ def against_cost(dataset: str, measured: Sheet, drawn: Drawn, palette: Palette) 
     yield Figure(
         f"{dataset}_cost",
         "Quality against cost",
-        "Seconds of training and sampling, of one replicate's share of its block. Intervals as in the table.",
+        "Seconds of training, one replicate's share of its block. Intervals as in the table.",
         f"Quality against training time on {dataset}, a point for each model.",
         charts.against_cost(panels, palette),
     )

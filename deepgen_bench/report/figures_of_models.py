@@ -30,7 +30,7 @@ def real_and_generated(dataset: str, drawn: Drawn, palette: Palette) -> Iterator
     text = f"Densities on {dataset}: the true one, and every model's with samples on it."
     caption = (
         "Densities of the replicate with the lowest seed: exact where a model has one, the probability flow's for "
-        "diffusion, else a histogram of 1,000,000 draws. "
+        "diffusion, else a histogram of 500,000 draws. "
     )
     if len(axes) == 1:
         found = {title: (model, density, samples) for title, model, density, samples in panels_of(drawn)}

@@ -12,8 +12,11 @@ from deepgen_bench.damage import Damaged
 from deepgen_bench.errors import UserError
 from deepgen_bench.figures.files import read_figure_data
 from deepgen_bench.files import read_json
+from deepgen_bench.report.calibration import read_lines, table
 from deepgen_bench.report.paired import load_paired
+from deepgen_bench.report.render import Table
 from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.theory import Chapter, chapters
 from deepgen_bench.results import load_results
 
 
@@ -36,6 +39,22 @@ class Material:
     drawn: dict[str, Drawn]
     experiments: dict[str, dict[str, Any]]
     homes: list[Path]
+
+    @property
+    def theory(self) -> list[Chapter]:
+        """The claims of each experiment that has any."""
+        parts = zip(self.homes, self.experiments.values(), strict=True)
+        return [chapter for home, experiment in parts for chapter in chapters(home, list(experiment.get("theory", {})))]
+
+    @property
+    def calibration(self) -> list[Table]:
+        """The calibration of each experiment that has one."""
+        tables = []
+        for home, experiment in zip(self.homes, self.experiments.values(), strict=True):
+            parts = [home / "calibration" / f"{label}.json" for label in experiment.get("calibration", {})]
+            if parts and all(part.is_file() for part in parts):
+                tables.append(table(read_lines(parts)))
+        return tables
 
     @property
     def models(self) -> list[str]:

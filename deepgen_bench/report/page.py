@@ -10,7 +10,9 @@ from deepgen_bench.report.material import Material, load
 from deepgen_bench.report.overview import headline, troubles
 from deepgen_bench.report.pictures import data_uri
 from deepgen_bench.report.provenance import provenance
+from deepgen_bench.report.render import Table
 from deepgen_bench.report.section import Section, sections_of
+from deepgen_bench.report.theory import NOTE, Chapter
 
 FILE = "report.html"
 TEMPLATES = resources.files("deepgen_bench.report") / "templates"
@@ -26,8 +28,10 @@ def write_report(homes: Sequence[Path], output: Path | None = None) -> list[Path
     together = homes[0].parent / f"report_{'_'.join(material.experiments)}.html"
     page = output or (homes[0] / FILE if len(homes) == 1 else together)
     sections, ranks = sections_of(material)
-    write_text(page, render(material, sections, ranks))
-    figures = [figure for section in sections for figure in section.figures]
+    theory = material.theory
+    write_text(page, render(material, sections, ranks, theory))
+    figures = [figure for chapter in theory for figure in chapter.figures]
+    figures += [figure for section in sections for figure in section.figures]
     folder = page.parent / ("figures" if page.name == FILE else f"{page.stem}_figures")
     return [page, *write_figures(figures, folder)]
 
@@ -45,20 +49,21 @@ def write_figures(figures: Sequence[Figure], folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def render(material: Material, sections: Sequence[Section], ranks: Sequence[object]) -> str:
+def render(material: Material, sections: Sequence[Section], ranks: Sequence[Table], theory: Sequence[Chapter]) -> str:
     import vl_convert
     from jinja2 import Environment, PackageLoader
 
     loader = PackageLoader("deepgen_bench.report", "templates")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["data_uri"] = data_uri
-    charted = any(figure.chart is not None for section in sections for figure in section.figures)
     # Vega, Vega-Lite and Vega-Embed, with what they need
-    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed") if charted else ""
+    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
     return environment.get_template("page.html").render(
         material=material,
         sections=sections,
         ranks=ranks,
+        theory=theory,
+        theory_note=NOTE,
         headline=headline(sections),
         troubles=troubles(material.rows),
         provenance=provenance(material),

@@ -86,7 +86,7 @@ def cost_table(dataset: str, drawn: Drawn) -> Table:
             continue
         seconds = np.array([run["seconds"] for run in runs])
         error = float(seconds.std(ddof=1)) if len(seconds) > 1 else float("nan")
-        about = "mean ± sd over replicates of each one's share of its block's time, training and sampling"
+        about = "mean ± sd over replicates of each one's share of its block's training time"
         cells = [Cell(model)]
         cells += [count([run[name] for run in runs]) for name in ("parameters", "steps", "examples")]
         cells += [Cell(mean_and_error(float(seconds.mean()), error), about=about, value=float(seconds.mean()))]

@@ -81,14 +81,14 @@ class Job:
         return make_model(name, self.settings, self.prepared.spec, self.device)
 
     def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:
-        """Samples by checkpoint and output; more samples begin with the same ones as fewer."""
+        """Samples by output of each of the states; more samples begin with the same ones as fewer."""
         if self.spec.family == "oracle":
             return {}
         drawn = {}
-        for checkpoint, state in states.items():
+        for name, state in states.items():
             replicate = self.make()
             replicate.load(state)
-            drawn[checkpoint] = replicate.sample(self.experiment.samples, self.streams.seed("sample", seed))
+            drawn[name] = replicate.sample(self.experiment.samples, self.streams.seed("sample", seed))
         return drawn
 
     def train(self, seeds: list[int]) -> None:
@@ -161,11 +161,14 @@ class Job:
         except Damaged as found:
             if run.info["n_samples"]:
                 print(f"{found}; it is sampled anew", file=sys.stderr)
-        states = {checkpoint: run.state(checkpoint) for checkpoint in run.checkpoints}
+        # by digest: the best checkpoint may be the final one
+        states = {digest: run.state(checkpoint) for checkpoint, digest in run.info["checkpoints"].items()}
         if run.info["n_samples"]:
             # killed while these are written, it is one without samples, and not one whose digests are wrong
             seal(run.directory, run.info | {"n_samples": 0, "samples": {}})
-        samples = write_samples(run.directory, self.draw(states, run.info["seed"]))
+        drawn = self.draw(states, run.info["seed"])
+        by_checkpoint = {name: drawn[digest] for name, digest in run.info["checkpoints"].items() if drawn}
+        samples = write_samples(run.directory, by_checkpoint)
         n = run.most(self.experiment.samples)
         if n < self.experiment.samples:
             print(f"{run.directory}: {n} samples, the experiment wants {self.experiment.samples}", file=sys.stderr)

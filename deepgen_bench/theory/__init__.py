@@ -5,9 +5,9 @@ from deepgen_bench.registry import Registry
 CLAIMS = Registry(
     "claim",
     {
-        "mixture": "deepgen_bench.theory.transformations:Mixture",
-        "transformation": "deepgen_bench.theory.transformations:Transformation",
-        "bound": "deepgen_bench.theory.bounds:Bound",
+        "mixture": "deepgen_bench.theory.mixture:Mixture",
+        "transformation": "deepgen_bench.theory.transformation:Transformation",
+        "bound": "deepgen_bench.theory.bound:Bound",
         "optimal_discriminator": "deepgen_bench.theory.discriminator:OptimalDiscriminator",
         "objective": "deepgen_bench.theory.discriminator:Objective",
         "disjoint_supports": "deepgen_bench.theory.supports:DisjointSupports",

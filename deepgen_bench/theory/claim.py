@@ -16,27 +16,27 @@ Verdict = Literal["holds", "fails", "undecided", "context"]
 
 @dataclass(frozen=True)
 class Row:
-    """A `measurement` of a `quantity` beside its `prediction`, which comes from a closed form or quadrature.
+    """A `measurement` of a `quantity` beside its `prediction`, which comes from a closed form or quadrature; None where
+    there is none.
 
     `std_error` is that of their difference, over seeds or examples; 0 where both are the same by algebra. "at most" and
-    "at least" are for measurements that may differ from the prediction to one side. A row that is `context` is shown
+    "at least" are for measurements that may differ from the prediction to one side. A row without a prediction is shown
     and not judged.
     """
 
     quantity: str
     setting: str
-    prediction: float
+    prediction: float | None
     measurement: float
     std_error: float
     tolerance: float = 0.0
     relation: Relation = "equal"
-    context: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """Holds if the whole interval measurement ± 2 errors lies within the tolerance of the prediction, fails if none
         of it does; too noisy to say either is `undecided`, so that noise never holds."""
-        if self.context:
+        if self.prediction is None:
             return "context"
         deviation, error = self.measurement - self.prediction, 2 * self.std_error
         off = {"equal": abs(deviation), "at most": deviation, "at least": -deviation}[self.relation]
@@ -53,7 +53,7 @@ class Evidence:
 
 
 class Claim(ABC):
-    """One claim; those with `needs_runs` read what the experiment has measured.
+    """One claim.
 
     `statement` is the claim in a sentence, `source` who made it and where, `formula` LaTeX in one line, `text` a few
     sentences on what is done.
@@ -65,7 +65,6 @@ class Claim(ABC):
     source: ClassVar[str]
     formula: ClassVar[str]
     text: ClassVar[str]
-    needs_runs: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: BaseSettings, store: Store):
         self.name, self.settings, self.store = name, settings, store
@@ -74,8 +73,28 @@ class Claim(ABC):
     def evidence(self) -> Evidence:
         """Measure it."""
 
+    @classmethod
+    def needs(cls, settings: Any) -> list[tuple[str, str]]:
+        """Dataset and model of the experiment's own runs whose sample metrics it reads, if any."""
+        return []
+
     def rng(self, role: str) -> np.random.Generator:
         return derive_rng(self.store.experiment.base_seed, "theory", self.name, role)
 
-    def seed(self, role: str, replicate: int = 0) -> int:
-        return derive_seed(self.store.experiment.base_seed, "theory", self.name, role, str(replicate))
+    def seeds(self, role: str, replicates: int) -> list[int]:
+        """One for each replicate."""
+        base = self.store.experiment.base_seed
+        return [derive_seed(base, "theory", self.name, role, replicate) for replicate in range(replicates)]
+
+
+def mean_row(
+    quantity: str,
+    setting: str,
+    prediction: float | None,
+    values: np.ndarray,
+    tolerance: float = 0.0,
+    relation: Relation = "equal",
+) -> Row:
+    """The mean over independent replicates, (S,), with its standard error."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return Row(quantity, setting, prediction, float(values.mean()), error, tolerance, relation)

@@ -51,6 +51,7 @@ wildcard_constraints:
     model="|".join(PLAN.experiment.models),
     block=r"\d+",
     check="|".join(PLAN.experiment.calibration) or "none",
+    claim="|".join(PLAN.experiment.theory) or "none",
 
 
 def prepare_identity(wildcards):
@@ -75,6 +76,14 @@ def calibration_identity(wildcards):
 
 def calibration_inputs(wildcards):
     return PLAN.calibration_inputs(wildcards.check)
+
+
+def claim_identity(wildcards):
+    return PLAN.claim(wildcards.claim)
+
+
+def claim_inputs(wildcards):
+    return PLAN.claim_inputs(wildcards.claim)
 
 
 def figures_identity(wildcards):

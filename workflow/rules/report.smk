@@ -72,6 +72,8 @@ rule report:
     input:
         rules.aggregate.output,
         expand("{home}/figure_data/{dataset}.json", home=HOME, dataset=PLAN.experiment.datasets),
+        [PLAN.store.calibration(check) for check in PLAN.experiment.calibration],
+        [PLAN.store.theory(claim) for claim in PLAN.experiment.theory],
     output:
         f"{HOME}/report.html",
         report(

@@ -1,0 +1,20 @@
+"""Measure one claim of the experiment's theory."""
+
+from dataclasses import asdict
+
+from deepgen_bench.device import open_device
+from deepgen_bench.files import write_json
+from deepgen_bench.store import Store
+
+
+def measure_claim(store: Store, label: str) -> None:
+    """Write what the claim says, the rows that were measured with their verdicts, and what its figure is drawn from."""
+    open_device("cpu")
+    claim = store.experiment.claim(label)(label, store.experiment.claim_settings(label), store)
+    evidence = claim.evidence()
+    rows = [asdict(row) | {"verdict": row.verdict} for row in evidence.rows]
+    words = {name: getattr(claim, name) for name in ("title", "statement", "source", "formula", "text")}
+    name = store.experiment.theory[label].claim or label
+    write_json(store.theory(label), {"claim": name, **words, "rows": rows, "tables": evidence.tables})
+    for row in evidence.rows:
+        print(f"{row.quantity}, {row.setting}: {row.measurement:.6g} of {row.prediction:.6g}, {row.verdict}")

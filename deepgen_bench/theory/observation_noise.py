@@ -1,0 +1,133 @@
+"""The decoder's noise τ of a VAE as the weight between reconstruction and KL."""
+
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from deepgen_bench.settings import Settings
+from deepgen_bench.theory.claim import Claim, Evidence, Row, mean_row
+
+# variances of independent normal coordinates, and fixed τ² at which VAEs are trained on them
+EIGENVALUES = (4.0, 1.0, 0.25, 0.0625)
+TAUS = (0.02, 0.1, 0.5, 2.0, 6.0)
+LATENT = 2
+
+
+class ObservationNoiseSettings(Settings):
+    """`replicates` VAEs for every τ, each trained on `budget` examples."""
+
+    replicates: int = Field(5, ge=2, le=100)
+    budget: int = Field(400_000, ge=1)
+
+
+class ObservationNoise(Claim):
+    Settings = ObservationNoiseSettings
+    settings: ObservationNoiseSettings
+    title = "The role of τ"
+    statement = (
+        "The variance τ² of a Gaussian decoder weighs reconstruction against KL; latent units whose direction varies "
+        "less than τ² collapse, all of them once τ² exceeds the largest eigenvalue, and the likelihood chooses τ."
+    )
+    source = "Lucas et al. 2019, section 3 and theorem 1; Tipping & Bishop 1999, eq. 8; Dai & Wipf 2019"
+    formula = (
+        r"\mathrm{KL}_i = \tfrac12 \log \frac{\lambda_i}{\tau^2} \text{ where } \lambda_i > \tau^2, \text{ else } 0; "
+        r"\qquad \hat\tau^2 = \frac{1}{D - Z} \sum_{i > Z} \lambda_i"
+    )
+    text = (
+        "Data are normal with variances 4, 1, 1/4 and 1/16, so that the best decoder is linear and known "
+        "(probabilistic principal components). VAEs with two latent units are trained at several fixed τ and with a "
+        "learned one; 2τ² acts as the weight β of the KL against squared errors. A Bernoulli decoder has no τ: its "
+        "noise is given by its mean, and nothing is to be chosen; digits show what it does."
+    )
+
+    def evidence(self) -> Evidence:
+        rows: list[Row] = []
+        course: list[dict[str, Any]] = []
+        x = self.rng("data").standard_normal((24_000, len(EIGENVALUES))) * np.sqrt(EIGENVALUES)
+        for square in TAUS:
+            found = self.measured(x, float(np.sqrt(square)))
+            shares = [max(0.0, 0.5 * np.log(value / square)) for value in EIGENVALUES[:LATENT]]
+            where = f"τ² = {square:g}"
+            rows.append(mean_row("KL, nats", where, float(sum(shares)), found["kl"], 0.05))
+            rows.append(
+                mean_row("active units", where, float(sum(share > 0 for share in shares)), found["active"], 0.01)
+            )
+            error = sum(
+                min(value, square - square**2 / value) if value > square else value for value in EIGENVALUES[:LATENT]
+            )
+            rows.append(
+                mean_row(
+                    "mean squared error",
+                    where,
+                    float(error + sum(EIGENVALUES[LATENT:])),
+                    found["error"],
+                    0.1 * (1 + square),
+                )
+            )
+            course += [
+                {"tau2": square, "quantity": name, "seed": seed, "value": float(value)}
+                for name, values in found.items()
+                for seed, value in enumerate(values)
+            ]
+        best = float(np.mean(EIGENVALUES[LATENT:]))
+        rows.append(
+            mean_row("τ² where it is learned", "largest likelihood", best, self.measured(x, "learned")["tau2"], 0.02)
+        )
+        digits = self.of_digits()
+        for decoder, its in digits.items():
+            for name in ("kl", "active"):
+                rows.append(
+                    mean_row(
+                        {"kl": "KL, nats", "active": "active units"}[name],
+                        f"digits, {decoder} decoder, 8 units",
+                        None,
+                        its[name],
+                    )
+                )
+        return Evidence(rows, {"course": course})
+
+    def measured(self, x: np.ndarray, tau: Any) -> dict[str, np.ndarray]:
+        """KL, active units, squared error of reconstruction and τ² of trained VAEs on held-out data, (S,) each."""
+        from deepgen_bench.theory.learning import splits_of, trained
+
+        settings = {"tau": tau, "hidden": [32], "latent_dim": LATENT, "batch_size": 128, "learning_rate": 0.003}
+        splits = splits_of(x, 2000)
+        models = trained(self, f"tau {tau}", "vae", settings, splits, self.settings.replicates, self.settings.budget)
+        return judged(models, splits.test)
+
+    def of_digits(self) -> dict[str, dict[str, np.ndarray]]:
+        from deepgen_bench.datasets import DATASETS
+        from deepgen_bench.theory.learning import trained
+
+        splits = DATASETS["digits"](DATASETS["digits"].Settings()).splits(0)
+        found = {}
+        for decoder in ("gaussian", "bernoulli"):
+            settings = {"decoder": decoder, "hidden": [128], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}
+            models = trained(
+                self, decoder, "vae", settings, splits, self.settings.replicates, self.settings.budget // 4
+            )
+            found[decoder] = judged(models, splits.test.reshape(len(splits.test), -1) / (splits.spec.levels or 1))
+        return found
+
+
+def judged(models: list[Any], x: np.ndarray) -> dict[str, np.ndarray]:
+    """What VAEs make of examples x (n, D) in the model's units."""
+    import torch
+
+    from deepgen_bench.metrics.likelihood import active_units, kl_diagonal_gaussian
+
+    found: dict[str, list[float]] = {"kl": [], "active": [], "error": [], "tau2": []}
+    data = torch.as_tensor(x, dtype=torch.float32)
+    for model in models:
+        with torch.no_grad():
+            mean, log_variance = (part[0].double().numpy() for part in model.encode(data[None]))
+            # over z ~ q(z|x), by one draw for each example
+            z = mean + np.exp(log_variance / 2) * np.random.default_rng(0).standard_normal(mean.shape)
+            made = model.decode(torch.as_tensor(z, dtype=torch.float32)[None])[0].double().numpy()
+            tau = model.observation()[1]
+        found["kl"].append(float(kl_diagonal_gaussian(mean, log_variance).mean()))
+        found["active"].append(active_units(mean))
+        found["error"].append(float(((x - made) ** 2).sum(1).mean()))
+        found["tau2"].append(float(tau**2) if tau is not None else 0.0)
+    return {name: np.array(values, float) for name, values in found.items()}

@@ -1,0 +1,169 @@
+"""Claims of the theory: their closed forms, how they are judged, and one of them through the command line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch import nn
+
+from deepgen_bench.cli import main
+from deepgen_bench.config import load_experiment
+from deepgen_bench.errors import UserError
+from deepgen_bench.report.theory import chapters, table, verdict_of
+from deepgen_bench.store import Store
+from deepgen_bench.theory import CLAIMS
+from deepgen_bench.theory.bound import CASES, SD, relative_variance, terms
+from deepgen_bench.theory.claim import Row, mean_row
+from deepgen_bench.theory.discriminator import PAIRS, density, optimal_value, ratio
+from deepgen_bench.theory.learning import penalised, reading, slopes
+from deepgen_bench.theory.supports import histogram_jsd
+from deepgen_bench.training.streams import Draws
+
+SMALL = {"name": "small", "datasets": {"gaussian_ring": {"budget": 100}}, "models": {"gaussian": {}}}
+
+
+def claim(name, tmp_path, **settings):
+    store = Store(load_experiment(SMALL), tmp_path)
+    return CLAIMS[name](name, CLAIMS[name].Settings(**settings), store)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "measurement", "error", "relation", "verdict"),
+    [
+        (1.0, 1.05, 0.02, "equal", "holds"),
+        (1.0, 1.05, 0.03, "equal", "undecided"),
+        (1.0, 1.20, 0.04, "equal", "fails"),
+        (1.0, 0.80, 0.04, "equal", "fails"),
+        (1.0, 0.20, 0.04, "at most", "holds"),
+        (1.0, 1.20, 0.04, "at most", "fails"),
+        (1.0, 5.00, 0.04, "at least", "holds"),
+        (1.0, 0.80, 0.04, "at least", "fails"),
+        (1.0, float("nan"), 0.0, "equal", "fails"),
+        (None, 3.0, 0.1, "equal", "context"),
+    ],
+)
+def test_noise_never_holds(prediction, measurement, error, relation, verdict):
+    assert Row("x", "", prediction, measurement, error, 0.1, relation).verdict == verdict
+
+
+def test_a_mean_has_the_error_of_its_replicates():
+    row = mean_row("x", "", 2.0, np.array([1.0, 2.0, 3.0]), 0.5)
+    assert row.measurement == 2 and row.std_error == pytest.approx(1 / np.sqrt(3))
+
+
+def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
+    exact = [optimal_value(p, q) for p, q in PAIRS.values()]
+    # 2 · 0.111421482 - 2 log 2
+    assert exact[0] == pytest.approx(-1.163451397, abs=1e-9)
+    for (p, q), value in zip(PAIRS.values(), exact, strict=True):
+        x = np.linspace(-12, 12, 20_001)
+        d = ratio(x, p, q)
+        assert np.trapezoid(density(x, *p), x) == pytest.approx(1, abs=1e-9)
+        # the same by its definition, and less at any other discriminator
+        for other, equal in ((d, True), (0.9 * d + 0.05, False), (np.full_like(d, 0.5), False)):
+            with np.errstate(divide="ignore"):
+                logs = np.log(np.clip(other, 1e-300, 1)), np.log(np.clip(1 - other, 1e-300, 1))
+            v = np.trapezoid(density(x, *p) * logs[0] + density(x, *q) * logs[1], x)
+            assert v == pytest.approx(value, abs=1e-6) if equal else v < value - 1e-4
+
+
+def test_the_elbo_is_what_the_divergence_leaves_of_log_p():
+    for case in CASES:
+        exact, divergence, elbo = terms(*case)
+        assert divergence > 0 and elbo == pytest.approx(exact - divergence, abs=1e-8)
+    # the variance of the weights, by drawing them
+    x, mean, sd = CASES[1]
+    z = np.random.default_rng(0).normal(mean, sd, 1_000_000)
+    weights = norm.pdf(z) * norm.pdf(x, np.sin(z), SD) / norm.pdf(z, mean, sd) / np.exp(terms(x, mean, sd)[0])
+    assert weights.mean() == pytest.approx(1, abs=0.005)
+    assert weights.var() == pytest.approx(relative_variance(x, mean, sd), rel=0.01)
+
+
+def test_jsd_of_histograms():
+    assert histogram_jsd(np.array([5, 0]), np.array([0, 7])) == pytest.approx(np.log(2))
+    assert histogram_jsd(np.array([2, 6]), np.array([1, 3])) == pytest.approx(0, abs=1e-15)
+    half = 0.5 * np.log(1 / 0.75) + 0.25 * np.log(0.5 / 0.75) + 0.25 * np.log(0.5 / 0.25)
+    assert histogram_jsd(np.array([4, 0]), np.array([2, 2])) == pytest.approx(half)
+
+
+class Line(nn.Module):
+    """s · x₀, for a slope s of each replicate."""
+
+    def __init__(self, slopes):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(slopes)[:, None, None])
+
+    def forward(self, x):
+        return self.slope * x[..., :1]
+
+
+def test_a_critic_with_a_penalty_has_the_slope_that_the_claim_says():
+    """The penalised objective of linear critics is largest at 1 + m / (2 λ), where the reading is m + m² / (2 λ)."""
+    m, weight = 2.0, 10.0
+    tried = np.linspace(0.8, 1.4, 61).tolist()
+    line, draws = Line(tried), Draws([0] * len(tried), "cpu")
+    real, fake = torch.zeros(len(tried), 8, 2), torch.tensor([-m, 0.0]).expand(len(tried), 8, 2)
+    values = penalised(weight)(line, real, fake, draws).detach().numpy()
+    best = tried[int(values.argmin())]
+    assert best == pytest.approx(1 + m / (2 * weight), abs=0.011)
+    assert reading(line, real, fake)[values.argmin()] == pytest.approx(m + m**2 / (2 * weight), abs=0.021)
+    np.testing.assert_allclose(slopes(line, fake), np.array(tried)[:, None].repeat(8, 1), rtol=1e-6)
+
+
+def test_too_short_a_training_does_not_hold(tmp_path):
+    rows = claim("optimal_discriminator", tmp_path, steps=3, n=2000).evidence().rows
+    assert {row.verdict for row in rows if row.quantity == "mean |D − D*|"} == {"fails"}
+
+
+def test_distances_of_disjoint_supports(tmp_path):
+    for record in claim("disjoint_supports", tmp_path, n=2000).distances():
+        theta = record["theta"]
+        assert record["jsd"] == pytest.approx(min(theta, 1) * np.log(2), abs=0.03)
+        assert record["w1"] == pytest.approx(theta, abs=0.03)
+
+
+def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "small.json"
+    data = SMALL | {"theory": {"elbo": {"claim": "bound", "settings": {"repeats": 200, "n": 20_000}}}}
+    file.write_text(json.dumps(data))
+    results = tmp_path / "results"
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["deepgen-bench", *map(str, arguments), "--results", str(results)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, capsys.readouterr()
+
+    assert run("claim", file, "--claim", "elbo")[0] in (None, 0)
+    code, said = run("claim", file)
+    assert code in (None, 0) and "1 claims" in said.out
+    home = results / "small"
+    lines = (home / "tables" / "theory.csv").read_text().splitlines()
+    (chapter,) = chapters(home, ["elbo"])
+    assert len(lines) == 1 + len(chapter.rows.rows) > 8
+    assert "<math" in chapter.formula and chapter.figures[0].chart is not None and chapter.figures[0].spec
+    code, said = run("claim", file, "--claim", "other")
+    assert code == 2 and said.err == f"error: --claim: 'other' is not in {file}; valid: elbo\n"
+
+
+def test_a_failing_row_makes_a_failing_claim():
+    rows = [{"verdict": word} for word in ("holds", "fails", "undecided", "context")]
+    assert verdict_of({"rows": rows}) == "fails" and verdict_of({"rows": rows[2:]}) == "undecided"
+    row = {"quantity": "q", "setting": "s", "prediction": 1.0, "measurement": 2.0, "std_error": 0.0, "tolerance": 0.0}
+    shown = table({"title": "t", "rows": [row | {"relation": "at most", "verdict": "fails"}]})
+    assert shown.rows[0][2].text == "≤ 1" and shown.rows[0][0].emphasis == "bold"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"theory": {"bounds": {}}}, "theory.bounds.claim: unknown claim 'bounds'"),
+        ({"theory": {"bound": {"settings": {"repeats": 1}}}}, "theory.bound.settings.repeats"),
+        ({"theory": {"stability": {}}}, "theory.stability.settings: the dataset digits is not in this experiment"),
+    ],
+)
+def test_wrong_claims_are_named(change, said):
+    with pytest.raises(UserError, match=said.replace(".", r"\.")):
+        load_experiment(SMALL | change)
