@@ -8,9 +8,12 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
+from deepgen_bench import identity
 from deepgen_bench.cli import main
 from deepgen_bench.config import load_experiment
 from deepgen_bench.errors import UserError
+from deepgen_bench.identity import parse
+from deepgen_bench.plan import Plan
 from deepgen_bench.report.theory import chapters, table, verdict_of, write_theory
 from deepgen_bench.stages.claim import measure_claim
 from deepgen_bench.store import Store
@@ -147,6 +150,30 @@ def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch
     assert "<math" in chapter.formula and chapter.figures[0].chart is not None and chapter.figures[0].spec
     code, said = run("claim", file, "--claim", "other")
     assert code == 2 and said.err == f"error: --claim: 'other' is not in {file}; valid: elbo\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("mixture", "models/vae.py"),
+        ("mixture", "datasets/synthetic.py"),
+        ("transformation", "models/gan.py"),
+        ("observation_noise", "datasets/digits.py"),
+        ("critic", "theory/learning.py"),
+    ],
+)
+def test_a_claim_is_measured_anew_when_what_it_trains_changes(name, module, tmp_path, monkeypatch):
+    plan = Plan(load_experiment(SMALL | {"theory": {name: {}}}), tmp_path)
+    before = plan.claim(name)
+
+    def changed(of, path):
+        tree, imported = parse(of, path)
+        return tree + " " * path.as_posix().endswith(module), imported
+
+    monkeypatch.setattr(identity, "parse", changed)
+    identity.code_identity.cache_clear()
+    assert plan.claim(name) != before
+    identity.code_identity.cache_clear()
 
 
 def test_a_failing_row_makes_a_failing_claim():
