@@ -19,6 +19,7 @@ from deepgen_bench.files import canonical_json, sha256_of, write_text
 from deepgen_bench.identity import code_identity
 from deepgen_bench.locks import holder, take
 from deepgen_bench.metrics import METRICS
+from deepgen_bench.models import MODELS
 from deepgen_bench.store import PROTOCOL_VERSION, Store
 
 # bytes: less than any job writes
@@ -112,8 +113,14 @@ class Plan:
 
     def claim(self, label: str) -> str:
         entry = self.experiment.theory[label].model_dump(mode="json")
-        code = code_identity(self.experiment.claim(label).__module__)
-        return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
+        claim = self.experiment.claim(label)
+        # models are found by name, which the code of the claim does not show
+        specs = [MODELS[name] for name in claim.trains]
+        code = code_identity(claim.__module__, *(spec.implementation.split(":")[0] for spec in specs))
+        defaults = [spec.settings().identity() for spec in specs]
+        return canonical_json(
+            {"entry": entry, "code": code, "models": defaults, "base_seed": self.experiment.base_seed}
+        )
 
     def claim_inputs(self, label: str) -> list[Path]:
         """The measurements of runs that a claim looks at."""

@@ -8,14 +8,18 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
+from deepgen_bench import identity
 from deepgen_bench.cli import main
 from deepgen_bench.config import load_experiment
 from deepgen_bench.errors import UserError
-from deepgen_bench.report.theory import chapters, table, verdict_of
+from deepgen_bench.identity import parse
+from deepgen_bench.plan import Plan
+from deepgen_bench.report.theory import chapters, table, verdict_of, write_theory
+from deepgen_bench.stages.claim import measure_claim
 from deepgen_bench.store import Store
 from deepgen_bench.theory import CLAIMS
 from deepgen_bench.theory.bound import CASES, SD, relative_variance, terms
-from deepgen_bench.theory.claim import Row, mean_row
+from deepgen_bench.theory.claim import Evidence, Row, mean_row
 from deepgen_bench.theory.discriminator import PAIRS, density, optimal_value, ratio
 from deepgen_bench.theory.learning import penalised, reading, slopes
 from deepgen_bench.theory.supports import histogram_jsd
@@ -148,12 +152,47 @@ def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch
     assert code == 2 and said.err == f"error: --claim: 'other' is not in {file}; valid: elbo\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("mixture", "models/vae.py"),
+        ("mixture", "datasets/synthetic.py"),
+        ("transformation", "models/gan.py"),
+        ("observation_noise", "datasets/digits.py"),
+        ("critic", "theory/learning.py"),
+    ],
+)
+def test_a_claim_is_measured_anew_when_what_it_trains_changes(name, module, tmp_path, monkeypatch):
+    plan = Plan(load_experiment(SMALL | {"theory": {name: {}}}), tmp_path)
+    before = plan.claim(name)
+
+    def changed(of, path):
+        tree, imported = parse(of, path)
+        return tree + " " * path.as_posix().endswith(module), imported
+
+    monkeypatch.setattr(identity, "parse", changed)
+    identity.code_identity.cache_clear()
+    assert plan.claim(name) != before
+    identity.code_identity.cache_clear()
+
+
 def test_a_failing_row_makes_a_failing_claim():
     rows = [{"verdict": word} for word in ("holds", "fails", "undecided", "context")]
     assert verdict_of({"rows": rows}) == "fails" and verdict_of({"rows": rows[2:]}) == "undecided"
     row = {"quantity": "q", "setting": "s", "prediction": 1.0, "measurement": 2.0, "std_error": 0.0, "tolerance": 0.0}
     shown = table({"title": "t", "rows": [row | {"relation": "at most", "verdict": "fails"}]})
     assert shown.rows[0][2].text == "≤ 1" and shown.rows[0][0].emphasis == "bold"
+
+
+def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatch, capsys):
+    row = {"quantity": "q", "setting": "s", "prediction": None, "measurement": 2.0, "std_error": 0.1, "tolerance": 0.0}
+    shown = table({"title": "t", "rows": [row | {"relation": "equal", "verdict": "context"}]})
+    assert [cell.text for cell in shown.rows[0]] == ["q", "s", "–", "2", "0.1", "–", "–"]
+    store = Store(load_experiment(SMALL | {"theory": {"bound": {}}}), tmp_path)
+    monkeypatch.setattr(CLAIMS["bound"], "evidence", lambda self: Evidence([Row("q", "s", None, 2.0, 0.1)]))
+    measure_claim(store, "bound")
+    assert "q, s: 2, context" in capsys.readouterr().out
+    assert write_theory({"bound": store.theory("bound")}, tmp_path) == "1 of 1 claims undecided"
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def table(claim: dict[str, Any]) -> Table:
         cells: list[tuple[str, float | None]] = [
             (row["quantity"], None),
             (row["setting"], None),
-            (SIGNS[row["relation"]] * judged + f"{row['prediction']:.5g}", row["prediction"]),
+            (f"{SIGNS[row['relation']]}{row['prediction']:.5g}" if judged else "–", row["prediction"]),
             (f"{row['measurement']:.5g}", row["measurement"]),
             (f"{row['std_error']:.2g}" if row["std_error"] else "exact", row["std_error"]),
             (f"{row['tolerance']:g}" if judged else "–", row["tolerance"]),

@@ -17,4 +17,5 @@ def measure_claim(store: Store, label: str) -> None:
     name = store.experiment.theory[label].claim or label
     write_json(store.theory(label), {"claim": name, **words, "rows": rows, "tables": evidence.tables})
     for row in evidence.rows:
-        print(f"{row.quantity}, {row.setting}: {row.measurement:.6g} of {row.prediction:.6g}, {row.verdict}")
+        predicted = "" if row.prediction is None else f" of {row.prediction:.6g}"
+        print(f"{row.quantity}, {row.setting}: {row.measurement:.6g}{predicted}, {row.verdict}")

@@ -56,7 +56,8 @@ class Claim(ABC):
     """One claim.
 
     `statement` is the claim in a sentence, `source` who made it and where, `formula` LaTeX in one line, `text` a few
-    sentences on what is done.
+    sentences on what is done; `trains` names the registered models that it trains itself, whose code decides its
+    numbers.
     """
 
     Settings: ClassVar[type[BaseSettings]]
@@ -65,6 +66,7 @@ class Claim(ABC):
     source: ClassVar[str]
     formula: ClassVar[str]
     text: ClassVar[str]
+    trains: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: BaseSettings, store: Store):
         self.name, self.settings, self.store = name, settings, store

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from deepgen_bench.datasets import DATASETS
+from deepgen_bench.datasets.synthetic import SineMixture
 from deepgen_bench.settings import Settings
 from deepgen_bench.theory.claim import Claim, Evidence, Row, mean_row
 
@@ -25,6 +25,7 @@ class MixtureSettings(Settings):
 class Mixture(Claim):
     Settings = MixtureSettings
     settings: MixtureSettings
+    trains = ("vae",)
     title = "Simple laws, mixed"
     statement = "A continuous mixture of simple laws is complex, and a latent-variable model can learn it."
     source = "Kingma & Welling 2014, section 2"
@@ -39,7 +40,7 @@ class Mixture(Claim):
     def evidence(self) -> Evidence:
         from scipy.stats import norm
 
-        data = DATASETS["sine_mixture"](DATASETS["sine_mixture"].Settings())
+        data = SineMixture(SineMixture.Settings())
         x = data.sample(self.settings.n, self.rng("draws"))[:, 0]
         grid = np.linspace(-END, END, POINTS)
         density = np.exp(data.log_prob(grid[:, None]))

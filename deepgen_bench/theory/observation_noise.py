@@ -24,6 +24,7 @@ class ObservationNoiseSettings(Settings):
 class ObservationNoise(Claim):
     Settings = ObservationNoiseSettings
     settings: ObservationNoiseSettings
+    trains = ("vae",)
     title = "The role of τ"
     statement = (
         "The variance τ² of a Gaussian decoder weighs reconstruction against KL; latent units whose direction varies "
@@ -97,10 +98,10 @@ class ObservationNoise(Claim):
         return judged(models, splits.test)
 
     def of_digits(self) -> dict[str, dict[str, np.ndarray]]:
-        from deepgen_bench.datasets import DATASETS
+        from deepgen_bench.datasets.digits import Digits
         from deepgen_bench.theory.learning import trained
 
-        splits = DATASETS["digits"](DATASETS["digits"].Settings()).splits(0)
+        splits = Digits(Digits.Settings()).splits(0)
         found = {}
         for decoder in ("gaussian", "bernoulli"):
             settings = {"decoder": decoder, "hidden": [128], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}

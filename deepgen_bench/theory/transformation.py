@@ -36,6 +36,7 @@ def laws(n: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, Any]]:
 class Transformation(Claim):
     Settings = TransformationSettings
     settings: TransformationSettings
+    trains = ("gan",)
     title = "Simple noise, transformed"
     statement = "A function of simple noise has a complex law, and a generator can learn the function from samples."
     source = "inverse transform and Box & Muller 1958; Goodfellow et al. 2014"
