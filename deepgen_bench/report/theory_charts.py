@@ -37,25 +37,25 @@ def mixture(tables: Tables) -> Drawn:
 
 def transformation(tables: Tables) -> Drawn:
     data = tables["curves"]
-    names = ["law", "transformation", "generator"]
-    chart = (
+    law = data[data["which"] == "law"].rename(columns={"F": "exact"})[["law", "x", "exact"]]
+    data = data[data["which"] != "law"].merge(law, on=["law", "x"])
+    data["difference"] = data["F"] - data["exact"]
+    lines = (
         alt.Chart(data)
         .mark_line(strokeWidth=1.4)
         .encode(
             alt.X("x:Q", title="x", scale=alt.Scale(nice=False)),
-            alt.Y("F:Q", title="distribution function"),
-            _colour("which", names),
-            alt.StrokeDash(
-                "which:N", title=None, scale=alt.Scale(domain=names, range=[[5, 3], [1, 0], [1, 0]]), legend=None
-            ),
+            alt.Y("difference:Q", title="F(x) − the law's"),
+            _colour("which", ["transformation", "generator"]),
             detail="seed:N",
         )
-        .properties(width=220, height=180)
-        .facet(alt.Facet("law:N", title=None, sort=None))
-        .resolve_scale(x="independent")
     )
-    caption = "Distribution functions: the law, the transformation, and generators trained on samples, a line each."
-    return [("laws", "Three transformations", caption, chart)]
+    panels = lines.properties(width=210, height=180).facet(alt.Facet("law:N", title=None, sort=None))
+    caption = (
+        "Distribution functions of the transformation's draws, and of generators trained on such draws, a line "
+        "each, minus that of the law."
+    )
+    return [("laws", "Three transformations", caption, panels.resolve_scale(x="independent"))]
 
 
 def bound(tables: Tables) -> Drawn:
