@@ -40,7 +40,7 @@ class Mixture(Claim):
     def evidence(self) -> Evidence:
         from scipy.stats import norm
 
-        data = SineMixture(SineMixture.Settings())
+        data = SineMixture(SineMixture.Settings.model_validate({}))
         x = data.sample(self.settings.n, self.rng("draws"))[:, 0]
         grid = np.linspace(-END, END, POINTS)
         density = np.exp(data.log_prob(grid[:, None]))
