@@ -22,6 +22,7 @@ from deepgen_bench.theory.bound import CASES, SD, relative_variance, terms
 from deepgen_bench.theory.claim import Evidence, Row, mean_row
 from deepgen_bench.theory.discriminator import PAIRS, density, optimal_value, ratio
 from deepgen_bench.theory.learning import penalised, reading, slopes
+from deepgen_bench.theory.observation_noise import EIGENVALUES, LATENT, predicted
 from deepgen_bench.theory.supports import histogram_jsd
 from deepgen_bench.training.streams import Draws
 
@@ -83,6 +84,21 @@ def test_the_elbo_is_what_the_divergence_leaves_of_log_p():
     weights = norm.pdf(z) * norm.pdf(x, np.sin(z), SD) / norm.pdf(z, mean, sd) / np.exp(terms(x, mean, sd)[0])
     assert weights.mean() == pytest.approx(1, abs=0.005)
     assert weights.var() == pytest.approx(relative_variance(x, mean, sd), rel=0.01)
+
+
+def test_kl_and_error_at_a_fixed_tau_are_those_of_probabilistic_principal_components():
+    """By drawing from the model of Tipping and Bishop, whose weights and posterior are known."""
+    square, rng = 0.5, np.random.default_rng(0)
+    kl, error = 0.0, float(sum(EIGENVALUES[LATENT:]))
+    for value in EIGENVALUES[:LATENT]:
+        weight = np.sqrt(value - square)
+        x = np.sqrt(value) * rng.standard_normal(1_000_000)
+        mean, variance = weight * x / value, square / value
+        kl += float((mean**2 + variance - 1 - np.log(variance)).mean() / 2)
+        error += float(((x - weight * (mean + np.sqrt(variance) * rng.standard_normal(len(x)))) ** 2).mean())
+    assert predicted(square) == pytest.approx({"kl": kl, "active": 2, "error": error}, rel=0.005)
+    collapsed = {"kl": 0, "active": 0, "error": sum(EIGENVALUES)}
+    assert predicted(EIGENVALUES[0]) == pytest.approx(collapsed)
 
 
 def test_jsd_of_histograms():

@@ -53,10 +53,14 @@ class Critic(Claim):
             ratios[m] = self.read(m, CLIP, course)[0] / m
         for m, ratio in ratios.items():
             rows.append(mean_row(f"reading / W1, clipped at {CLIP:g}", f"m = {m:g}", None, ratio))
-        against = ratios[1.0].mean()
         for m in (2.0, 4.0):
-            setting = f"m = {m:g} against m = 1, clipped"
-            rows.append(mean_row("ratio of these ratios", setting, 1.0, ratios[m] / against, 0.1))
+            both = ratios[m], ratios[1.0]
+            quotient = float(both[0].mean() / both[1].mean())
+            # both means have an error; the critics of one are independent of the other's
+            error = quotient * float(np.sqrt(sum((r.std(ddof=1) / r.mean()) ** 2 / len(r) for r in both)))
+            rows.append(
+                Row("ratio of these ratios", f"m = {m:g} against m = 1, clipped", 1.0, quotient, error, tolerance=0.1)
+            )
         return Evidence(rows, {"course": course})
 
     def read(self, m: float, clip: float | None, course: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
