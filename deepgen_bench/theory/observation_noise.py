@@ -99,7 +99,7 @@ class ObservationNoise(Claim):
         from deepgen_bench.datasets.digits import Digits
         from deepgen_bench.theory.learning import trained
 
-        splits = Digits(Digits.Settings()).splits(0)
+        splits = Digits(Digits.Settings.model_validate({})).splits(0)
         found = {}
         for decoder in ("gaussian", "bernoulli"):
             settings = {"decoder": decoder, "hidden": [128], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}
