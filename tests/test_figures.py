@@ -80,7 +80,7 @@ def test_a_heat_map_has_x_to_the_right_and_y_upwards():
 def test_a_sheet_has_its_images_row_by_row_in_their_grey_levels():
     images = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1) * np.ones((1, 1, 1, 4, 4), np.uint8)
     picture = decoded(sheet(images, 6))[..., 0]
-    height, width = picture.shape[0] / 9, picture.shape[1] / 14
+    height, width = picture.shape[0] / 10, picture.shape[1] / 15
     for i in range(6):
         centre = picture[int((5 * (i // 3) + 2) * height), int((5 * (i % 3) + 2) * width)]
         assert centre == i * 51

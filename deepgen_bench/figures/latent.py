@@ -1,14 +1,12 @@
 """What a latent space looks like: where data lie in it, and what lies between."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from deepgen_bench.models.deep import DeepModel, OnePassModel
-from deepgen_bench.models.diffusion import Diffusion, in_pieces
+from deepgen_bench.models.deep import DeepModel
 from deepgen_bench.training.streams import Draws
 
 # rows of interpolations, and steps of each: few where every step is a picture
@@ -21,30 +19,15 @@ UNITS, REACH = 6, 2.5
 EXAMPLES = 1000
 
 
+@torch.no_grad()
 def decoded(model: DeepModel, z: Tensor) -> np.ndarray:
     """Samples without noise of their own from latent z (m, Z) of one loaded replicate, as stored, (m, …)."""
-    with torch.no_grad():
-        if isinstance(model, Diffusion):
-            x = z[None]
-            for transition in model.transitions(model.settings.ddim_steps):
-                x = in_pieces(partial(model.deterministic, transition), x)
-            return model.stored((model.module.shift + model.module.scale * x)[0])
-        assert isinstance(model, OnePassModel)
-        _, *rest = model.draw(Draws([0], model.device), len(z))
-        made = model.generate(z[None], *rest)
-        return model.stored(made.get("mean", next(iter(made.values())))[0])
-
-
-def has_latent(model: Any) -> bool:
-    return isinstance(model, OnePassModel | Diffusion)
+    return model.stored(model.from_latent(z[None])[0])
 
 
 def interpolations(model: DeepModel, seed: int) -> np.ndarray:
     """Samples on the way between pairs of latent draws, (ROWS, STEPS, …)."""
-    draws = Draws([seed], model.device)
-    # a diffusion model's latent variable is the noise that it starts from
-    first = draws.normal(2 * ROWS, model.spec.dim) if isinstance(model, Diffusion) else model.draw(draws, 2 * ROWS)[0]  # type: ignore[attr-defined]
-    a, b = first[0].chunk(2)
+    a, b = model.draw_latent(Draws([seed], model.device), 2 * ROWS)[0].chunk(2)
     steps = STEPS["vector" if model.spec.levels is None else "image"]
     t = torch.linspace(0, 1, steps, device=a.device)[None, :, None]
     return decoded(model, between(a[:, None], b[:, None], t).flatten(0, 1)).reshape(ROWS, steps, *model.spec.shape)

@@ -77,6 +77,14 @@ class DeepModel(GenerativeModel):
     def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
         """`SAMPLE_ROWS` samples by output, as stored."""
 
+    @abstractmethod
+    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+        """The variables that say what a sample is, N(0, I), (S, rows, Z)."""
+
+    @abstractmethod
+    def from_latent(self, z: Tensor) -> Tensor:
+        """Samples (S, B, D), in the model's own data units and without noise of their own, from latent z (S, B, Z)."""
+
     def groups(self, replicates: list[int]) -> list[list[int]]:
         return [[replicate] for replicate in replicates] if self.looped else [replicates]
 
@@ -177,11 +185,19 @@ class OnePassModel(DeepModel):
 
     @abstractmethod
     def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
-        """All random numbers that `rows` samples are made of, (S, rows, …) each."""
+        """All random numbers that `rows` samples are made of, (S, rows, …) each, the latent variables first."""
 
     @abstractmethod
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
+
+    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+        return self.draw(draws, rows)[0]
+
+    def from_latent(self, z: Tensor) -> Tensor:
+        _, *rest = self.draw(Draws([0] * len(z), self.device), z.shape[1])
+        made = self.generate(z, *rest)
+        return made.get("mean", next(iter(made.values())))
 
     def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
         drawn = self.draw(draws, SAMPLE_ROWS)

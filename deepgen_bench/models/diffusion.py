@@ -177,6 +177,9 @@ class Diffusion(DeepModel):
     def scaled(self, x: Tensor) -> Tensor:
         return (x - self.module.shift) / self.module.scale
 
+    def unscaled(self, x: Tensor) -> Tensor:
+        return self.module.shift + self.module.scale * x
+
     def velocity(self, z: Tensor, log_snr: Tensor) -> Tensor:
         """v̂ (S, B, D) for z (S, B, D) and λ (S or 1, B or 1, 1)."""
         dtype = self.module.shift.dtype
@@ -243,14 +246,21 @@ class Diffusion(DeepModel):
 
     def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
         # both samplers begin with the same noise; a chain's other draws are made as they are needed
-        first, shape = draws.normal(SAMPLE_ROWS, self.spec.dim), (SAMPLE_ROWS, self.spec.dim)
-        ddim, ancestral = self.settings.outputs(self.spec.support)
-        made = {ddim: first, ancestral: first}
-        for transition in self.transitions(self.settings.ddim_steps):
-            made[ddim] = in_pieces(partial(self.deterministic, transition), made[ddim])
+        z = first = self.draw_latent(draws, SAMPLE_ROWS)
         for transition in self.transitions(self.settings.steps):
-            made[ancestral] = in_pieces(partial(self.ancestral, transition), made[ancestral], draws.normal(*shape))
-        return {output: self.stored((self.module.shift + self.module.scale * x)[0]) for output, x in made.items()}
+            z = in_pieces(partial(self.ancestral, transition), z, draws.normal(SAMPLE_ROWS, self.spec.dim))
+        ddim, ancestral = self.settings.outputs(self.spec.support)
+        made = {ddim: self.from_latent(first), ancestral: self.unscaled(z)}
+        return {output: self.stored(x[0]) for output, x in made.items()}
+
+    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+        return draws.normal(rows, self.spec.dim)
+
+    def from_latent(self, z: Tensor) -> Tensor:
+        """By DDIM, of a loaded replicate."""
+        for transition in self.transitions(self.settings.ddim_steps):
+            z = in_pieces(partial(self.deterministic, transition), z)
+        return self.unscaled(z)
 
 
 def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

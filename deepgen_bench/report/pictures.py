@@ -2,30 +2,33 @@
 
 import io
 from base64 import b64encode
+from math import ceil, sqrt
 
 import numpy as np
 
-# width in pixels that small images are enlarged to, all together
-WIDTH = 360
+# pixels that small images are enlarged to, all together
+WIDTH = 512
 
 
 def sheet(images: np.ndarray, levels: int) -> bytes:
-    """Images (rows, columns, c, h, w) of grey levels as one PNG with a gap between them, small ones enlarged."""
+    """Images (rows, columns, c, h, w) of grey levels as one PNG, a line between them, small ones enlarged."""
     from PIL import Image
 
     rows, columns, c, h, w = images.shape
-    canvas = np.full((rows, h + 1, columns, w + 1, c), 128, np.uint8)
+    canvas = np.zeros((rows, h + 1, columns, w + 1, c), np.uint8)
     canvas[:, :h, :, :w] = np.rint(images * (255.0 / (levels - 1))).transpose(0, 3, 1, 4, 2)
-    flat = canvas.reshape(rows * (h + 1), columns * (w + 1), c)[:-1, :-1]
+    flat = canvas.reshape(rows * (h + 1), columns * (w + 1), c)
     picture = Image.fromarray(flat.squeeze(-1) if c == 1 else flat)
-    factor = max(1, round(WIDTH / picture.width))
+    factor = max(1, WIDTH // max(picture.size))
     return _png(picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST))
 
 
 def square(images: np.ndarray) -> np.ndarray:
-    """The first images (n, c, h, w) in a square, (k, k, c, h, w)."""
-    side = int(np.sqrt(len(images)))
-    return images[: side * side].reshape(side, side, *images.shape[1:])
+    """Images (n, c, h, w) in about as many rows as columns, (rows, columns, c, h, w), the last filled up with black."""
+    columns = ceil(sqrt(len(images)))
+    rows = ceil(len(images) / columns)
+    filled = np.concatenate([images, np.zeros((rows * columns - len(images), *images.shape[1:]), images.dtype)])
+    return filled.reshape(rows, columns, *images.shape[1:])
 
 
 def heat_map(density: np.ndarray, top: float) -> bytes:

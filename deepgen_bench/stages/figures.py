@@ -27,7 +27,8 @@ def write_figures(store: Store, dataset: str) -> None:
     prepared = open_data(store, dataset)
     test = prepared.split("test")
     arrays: Arrays = {"real": shown(test)}
-    axes = lattice(test) if is_drawn(prepared) else []
+    # a density can be drawn of one or two numbers
+    axes = lattice(test) if prepared.spec.levels is None and prepared.spec.dim <= 2 else []
     arrays |= {f"axis_{i}": axis for i, axis in enumerate(axes)}
     made = store.experiment.dataset(dataset)
     if axes and isinstance(made, SyntheticDataset):
@@ -39,7 +40,7 @@ def write_figures(store: Store, dataset: str) -> None:
             models[model] = {"family": store.experiment.model_spec(model).family, "runs": [cost(run) for run in runs]}
             models[model]["curves"] = {str(run.info["seed"]): curves(run) for run in runs}
             whole = [run for run in runs if run.info["status"] == "ok"]
-            if whole and model_is_trained(models[model]["family"]):
+            if whole and models[model]["family"] != "oracle":
                 info, drawn = of_run(store, dataset, model, whole[0], prepared, axes)
                 models[model] |= info
                 arrays |= {f"{model}/{name}": array for name, array in drawn.items()}
@@ -47,15 +48,6 @@ def write_figures(store: Store, dataset: str) -> None:
     info = {"dataset": dataset, "name": prepared.name, "digest": prepared.digest, "sizes": prepared.sizes}
     info |= {"spec": prepared.spec.to_json(), "models": models}
     write_figure_data(store.figure_data(dataset), info, arrays)
-
-
-def is_drawn(prepared: Prepared) -> bool:
-    """Whether a density can be drawn: of one or two numbers."""
-    return prepared.spec.levels is None and prepared.spec.dim <= 2
-
-
-def model_is_trained(family: str) -> bool:
-    return family != "oracle"
 
 
 def shown(x: np.ndarray) -> np.ndarray:
@@ -109,7 +101,8 @@ def of_latent(model: Any, prepared: Prepared, seed: int, arrays: Arrays) -> dict
     from deepgen_bench.figures import latent
 
     info: dict[str, Any] = {}
-    if latent.has_latent(model):
+    # models of outside packages need not have one
+    if hasattr(model, "from_latent"):
         arrays["interpolations"] = latent.interpolations(model, seed)
     if not hasattr(model, "encode"):
         return info

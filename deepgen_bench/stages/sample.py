@@ -1,13 +1,13 @@
 """Samples of one trained replicate, as a picture or an array."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 
 from deepgen_bench.device import open_device
 from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_array, write_atomic
+from deepgen_bench.files import write_array, write_atomic, write_bytes
+from deepgen_bench.report.pictures import sheet, square
 from deepgen_bench.runs import Run
 
 
@@ -22,24 +22,10 @@ def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int
     if output.suffix == ".npy":
         write_array(output, x)
     elif run.spec.levels is not None:
-        write_atomic(output, lambda file: image_grid(x, run.spec.levels or 256).save(file, format="png"))
+        write_bytes(output, sheet(square(x), run.spec.levels))
     else:
         write_atomic(output, lambda file: scatter(x, file))
     return f"{output}: {len(x)} samples of {directory}, checkpoint {checkpoint}" + (f", {kind}" if kind else "")
-
-
-def image_grid(x: np.ndarray, levels: int):  # type: ignore[no-untyped-def]
-    """Images (n, c, h, w) of grey levels as one picture, row by row, small ones enlarged."""
-    from PIL import Image
-
-    n, c, h, w = x.shape
-    columns = math.ceil(math.sqrt(n))
-    grid = np.zeros((math.ceil(n / columns) * columns, c, h + 1, w + 1), np.uint8)
-    grid[:n, :, :h, :w] = np.rint(x * (255.0 / (levels - 1)))
-    rows = grid.reshape(-1, columns, c, h + 1, w + 1).transpose(0, 3, 1, 4, 2).reshape(-1, columns * (w + 1), c)
-    picture = Image.fromarray(rows.squeeze(-1) if c == 1 else rows)
-    factor = max(1, 512 // max(picture.size))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 def scatter(x: np.ndarray, file) -> None:  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from deepgen_bench.datasets.synthetic import mixture_log_prob
 from deepgen_bench.settings import Settings
 from deepgen_bench.theory.claim import Claim, Evidence, Row, mean_row
 
@@ -24,10 +25,9 @@ class DiscriminatorSettings(Settings):
 
 
 def density(x: np.ndarray, means: tuple[float, ...], sd: float) -> np.ndarray:
-    """Of an equal mixture of normals."""
-    from scipy.stats import norm
-
-    return np.mean([norm.pdf(x, mean, sd) for mean in means], axis=0)
+    """Of an equal mixture of normals, in the shape of x."""
+    log_weights = np.full(len(means), -np.log(len(means)))
+    return np.exp(mixture_log_prob(x.reshape(-1, 1), log_weights, np.array(means)[:, None], sd)).reshape(x.shape)
 
 
 # by name: p* and p_g, each means and standard deviation of an equal mixture of normals

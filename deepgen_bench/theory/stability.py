@@ -49,7 +49,7 @@ class Stability(Claim):
         s = self.settings
         values = {model: self.values(s.dataset, model, s.metric, s.extractor) for model in (s.steady, *s.unsteady)}
         logs = {model: np.log(found[found > 0]) for model, found in values.items()}
-        rows = []
+        rows, replicates = [], len(self.store.experiment.seeds)
         for model in s.unsteady:
             # Levene's test about the median
             p = float(levene(logs[model], logs[s.steady], center="median").pvalue)
@@ -60,6 +60,7 @@ class Stability(Claim):
         for model, found in logs.items():
             sd = float(found.std(ddof=1))
             rows.append(Row("sd of log FD over seeds", model, None, sd, sd / float(np.sqrt(2 * (len(found) - 1)))))
+            rows.append(Row("replicates without a value", model, None, float(replicates - len(found)), 0.0))
         records = [{"model": model, "FD": float(value)} for model, found in values.items() for value in found]
         lost = []
         for model in values if s.modes else ():
