@@ -279,7 +279,7 @@ def test_the_workflow_reads_changed_files_again_and_no_others(empty: Project) ->
     runs = empty.files("runs/*/*/*/*/run.json")
     np.save(folder / "x.npy", rng.standard_normal((60, 2)))
     jobs, output = empty.plan(config=config)
-    assert jobs == {"train": 1, "measure": 1, "aggregate": 1, "tables": 1}
+    assert jobs == {"train": 1, "measure": 1, "figures": 1, "aggregate": 1, "tables": 1, "report": 1}
     assert re.findall(r"output: results/mine/train/ring/(\w)/", output) == ["x"]
     empty.run(config=config)
     changed = {path.parts[3] for path, time in empty.files("runs/*/*/*/*/run.json").items() if runs[path] != time}

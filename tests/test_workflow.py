@@ -86,6 +86,9 @@ def test_another_device_reruns_nothing(finished: Project) -> None:
 
 # what changes
 
+# what is drawn from all measurements anew
+DRAWN = {"aggregate": 1, "tables": 1, "report": 1}
+
 
 def test_another_learning_rate_reruns_that_model_alone(finished: Project, tmp_path: Path) -> None:
     config = tmp_path / "variant.yaml"
@@ -93,7 +96,7 @@ def test_another_learning_rate_reruns_that_model_alone(finished: Project, tmp_pa
         yaml.safe_dump(QUICK | {"models": QUICK["models"] | {"vae": {"settings": {"learning_rate": 0.002}}}})
     )
     jobs, said = finished.plan(config=str(config))
-    assert jobs == {"train": 2, "measure": 2, "likelihood": 2, "aggregate": 1, "tables": 1}
+    assert jobs == {"train": 2, "measure": 2, "likelihood": 2, "figures": 2} | DRAWN
     assert set(re.findall(r"output: results/quick/train/(\w+/\w+)/", said)) == {"gaussian_ring/vae", "digits/vae"}
     assert "Params have changed since last execution" in said
     assert '"learning_rate":0.001' in said and '"learning_rate":0.002' in said
@@ -101,22 +104,22 @@ def test_another_learning_rate_reruns_that_model_alone(finished: Project, tmp_pa
 
 def test_another_model_adds_its_own_jobs_alone(copy: Project) -> None:
     jobs, said = copy.plan(config=copy.variant(models=QUICK["models"] | {"gan_ns": {}}))
-    assert jobs == {"train": 2, "measure": 2, "likelihood": 2, "aggregate": 1, "tables": 1}
+    assert jobs == {"train": 2, "measure": 2, "likelihood": 2, "figures": 2} | DRAWN
     assert set(re.findall(r"output: results/quick/train/\w+/(\w+)/", said)) == {"gan_ns"}
-    assert copy.plan(config=copy.variant(models={"gan": {}, "vae": {}}))[0] == {"aggregate": 1, "tables": 1}
+    assert copy.plan(config=copy.variant(models={"gan": {}, "vae": {}}))[0] == {"figures": 2} | DRAWN
 
 
 def test_changed_code_reruns_what_it_decides(copy: Project) -> None:
     copy.edit("metrics/transport.py", "RANKED_DIMENSION = 10", "RANKED_DIMENSION = 11")
-    assert copy.plan()[0] == {"measure": 10, "aggregate": 1, "tables": 1}
+    assert copy.plan()[0] == {"measure": 10} | DRAWN
     copy.edit("metrics/transport.py", "RANKED_DIMENSION = 11", "RANKED_DIMENSION = 10")
     copy.edit("models/gaussian.py", "def sample_points(", "EXTRA = 1\n\n    def sample_points(")
-    assert copy.plan()[0] == {"train": 2, "measure": 2, "likelihood": 2, "aggregate": 1, "tables": 1}
+    assert copy.plan()[0] == {"train": 2, "measure": 2, "likelihood": 2, "figures": 2} | DRAWN
 
 
 def test_another_seed_trains_one_replicate_a_pair(copy: Project) -> None:
     config = ("--config", "seeds=[0,1,2]")
-    assert copy.plan(*config)[0] == {"train": 10, "measure": 10, "likelihood": 10, "aggregate": 1, "tables": 1}
+    assert copy.plan(*config)[0] == {"train": 10, "measure": 10, "likelihood": 10, "figures": 2} | DRAWN
     replicates, measured = copy.files("runs/*/*/*/*/run.json"), copy.files("runs/*/*/*/*/measurements/*")
     results = Path("results/quick")
     cheap = [results / "measurements/gaussian_ring/gaussian" / f"{kind}_0.csv" for kind in ("sample", "likelihood")]
@@ -157,7 +160,7 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
     )
     families, likelihoods = copy.files("runs/**/measurements/*"), copy.files("quick/measurements/**/likelihood_0.csv")
     config = copy.variant(metrics=QUICK["metrics"] | {"extent": {}})
-    assert copy.plan(config=config)[0] == {"measure": 10, "aggregate": 1, "tables": 1}
+    assert copy.plan(config=config)[0] == {"measure": 10} | DRAWN
     targets = [f"results/quick/measurements/gaussian_ring/{model}/sample_0.csv" for model in QUICK["models"]]
     copy.run(*targets, config=config)
     after = copy.files("runs/**/measurements/*")
@@ -187,7 +190,7 @@ def test_tables_are_rebuilt_from_measurements_alone(copy: Project) -> None:
     shutil.rmtree(copy.folder / ".snakemake")
     assert copy.plan()[0] == {"tables": 1}
     (results / "quick" / "metrics.csv").unlink()
-    assert copy.plan()[0] == {"aggregate": 1, "tables": 1}
+    assert copy.plan()[0] == DRAWN
     copy.run()
     assert {path.name: path.read_bytes() for path in (results / "quick" / "tables").iterdir()} == tables
     assert not (results / "runs").exists()
