@@ -41,11 +41,17 @@ def content(root):
         name = str(path.relative_to(root))
         if not path.is_file() or path.name.startswith(".") or "/logs/" in name or "/benchmarks/" in name:
             continue
+        # the page and the figure of costs show times; a PDF of the same figure differs in the order of its objects
+        if path.name == "report.html" or "_cost." in path.name or path.suffix == ".pdf":
+            continue
         if path.name == "run.json":
             found[name] = Run(path.parent).info["digest"]
         elif path.suffix == ".json" and ("/measurements/" in name or path.name == "aggregated.json"):
             # the store's rows, and the seals of the experiment's files, which hold times as well
             found[name] = [row | {"seconds": 0} for row in json.loads(path.read_text()).get("rows", [])]
+        elif path.suffix == ".json" and "/figure_data/" in name:
+            models = json.loads(path.read_text())["models"]
+            found[name] = {model: info | {"runs": len(info["runs"])} for model, info in models.items()}
         elif path.name == "metrics.csv" or path.suffix == ".csv" and "/measurements/" in name:
             found[name] = pd.read_csv(path, dtype=str).drop(columns="seconds").to_csv()
         else:
