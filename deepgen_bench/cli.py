@@ -174,6 +174,7 @@ def tables(
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
     from deepgen_bench.report.paired import load_paired
+    from deepgen_bench.report.published import published_in
     from deepgen_bench.report.tables import write_tables
     from deepgen_bench.results import load_results
     from deepgen_bench.stages.aggregate import mend
@@ -182,7 +183,8 @@ def tables(
         mend(each)
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
-    write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder))
+    published = published_in(home) if len(folder) == 1 else {}
+    write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder), published)
 
 
 @app.command(rich_help_panel=STAGE)

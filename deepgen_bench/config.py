@@ -1,5 +1,6 @@
 """The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
 
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -68,12 +69,36 @@ class ClaimEntry(Settings):
     settings: dict[str, Any] = {}
 
 
+class Difference(Settings):
+    """A point on which a published protocol is not the one here."""
+
+    of: str
+    published: str
+    here: str
+
+
+class PublishedEntry(Settings):
+    """A paper's numbers for one metric, which the report sets beside those obtained.
+
+    `variant` (as in metrics.csv, part of it) and `reference_split` say which measurement corresponds; `values` are by
+    dataset and model, a number or a number and its `spread`, whose kind that text names.
+    """
+
+    source: str
+    metric: str
+    variant: dict[str, str | int] = {}
+    reference_split: Literal["test", "train"] = "test"
+    values: dict[Label, dict[Label, float | tuple[float, float]]]
+    spread: str = "published without one"
+    differences: tuple[Difference, ...] = ()
+
+
 class Experiment(Settings):
     """A whole experiment file.
 
     So many `samples` are drawn from every replicate; a training keeps its state every `checkpoint_seconds`, to go on
     from if it is killed; `metrics` maps families of sample metrics to their settings, `calibration` names checks of the
-    estimators, `theory` textbook claims to be measured.
+    estimators, `theory` textbook claims to be measured, `published` what papers have found.
     """
 
     name: Label
@@ -91,6 +116,7 @@ class Experiment(Settings):
     likelihood: LikelihoodSettings | None = LikelihoodSettings()
     calibration: dict[Label, CalibrationEntry] = {}
     theory: dict[Label, ClaimEntry] = {}
+    published: dict[Label, PublishedEntry] = not_identity(default={})
 
     def dataset(self, label: str) -> Any:
         """The dataset object that the label stands for."""
@@ -268,17 +294,26 @@ def check(data: Any) -> Experiment:
         check_calibration(experiment, label)
     for label in experiment.theory:
         check_claim(experiment, label)
+    for label, paper in experiment.published.items():
+        for dataset, values in paper.values.items():
+            check_labels(experiment, f"published.{label}.values", [(dataset, model) for model in values])
     return experiment
 
 
-def check_claim(experiment: Experiment, label: str) -> None:
-    for dataset, model in experiment.claim(label).needs(experiment.claim_settings(label)):
+def check_labels(experiment: Experiment, key: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise `UserError` where a (dataset, model) is not in the experiment."""
+    for dataset, model in pairs:
         for kind, name, valid in (("dataset", dataset, experiment.datasets), ("model", model, experiment.models)):
             if name not in valid:
                 found = f"the {kind} {name} is not in this experiment; valid: {', '.join(valid)}"
-                raise UserError(f"theory.{label}.settings: {found}")
-        if not experiment.metrics:
-            raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
+                raise UserError(f"{key}: {found}")
+
+
+def check_claim(experiment: Experiment, label: str) -> None:
+    needs = experiment.claim(label).needs(experiment.claim_settings(label))
+    check_labels(experiment, f"theory.{label}.settings", needs)
+    if needs and not experiment.metrics:
+        raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
 
 
 def check_calibration(experiment: Experiment, label: str) -> None:

@@ -140,7 +140,10 @@ class Plan:
         return canonical_json({"code": code_identity("deepgen_bench.report.calibration")})
 
     def tables(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.tables")})
+        return canonical_json({"code": code_identity("deepgen_bench.report.tables"), "published": self.published()})
+
+    def published(self) -> dict[str, Any]:
+        return self.experiment.model_dump(mode="json")["published"]
 
     def figures(self, dataset: str) -> str:
         models = {model: self.store.model_code(model) for model in self.experiment.models}
@@ -150,7 +153,8 @@ class Plan:
     def report(self) -> str:
         templates = resources.files("deepgen_bench.report") / "templates"
         digests = [sha256_of(Path(str(file))) for file in sorted(templates.iterdir(), key=lambda file: file.name)]
-        return canonical_json({"code": code_identity("deepgen_bench.report.page"), "templates": digests})
+        code = code_identity("deepgen_bench.report.page")
+        return canonical_json({"code": code, "templates": digests, "published": self.published()})
 
     def manifests(self, dataset: str) -> list[Path]:
         """What says that all models have been trained on a dataset."""

@@ -144,7 +144,7 @@ def multiplications(settings: TrainedSettings, dimension: int) -> float:
         return connections([dimension * (1 + 2 * settings.octaves), *settings.hidden, dimension])
     assert isinstance(settings, DecoderSettings)
     widths = [dimension, *settings.hidden, settings.latent_dim]
-    if settings.network == "conv":
+    if settings.network != "mlp":
         # two layers of 4 × 4 filters that halve each side, with `channels` and twice as many
         inner = settings.channels
         convolutions = dimension / 4 * 16 * inner + dimension / 16 * 16 * 2 * inner**2

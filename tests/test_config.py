@@ -38,14 +38,14 @@ BAD = {
         "datasets.digits.settings.n: unknown key; valid: none",
     ),
     "model entry": ("models: {vae: {hidden: [3]}}", "models.vae.hidden: unknown key; valid: model, settings"),
-    "model settings": ("models: {gan: {settings: {lr: 1}}}", "models.gan.settings.lr: unknown key; valid: batch_size,"),
+    "model settings": ("models: {gan: {settings: {lr: 1}}}", "models.gan.settings.lr: unknown key; valid: activation, batch_size,"),
     "other model's": (
         "models: {gan: {settings: {clip: 0.01}}}",
-        "models.gan.settings.clip: unknown key; valid: batch_size, beta1,",
+        "models.gan.settings.clip: unknown key; valid: activation, batch_size, beta1,",
     ),
     "other model's, as override": (
         "datasets: {digits: {budget: 3, models: {vae: {clip: 1}}}}",
-        "datasets.digits.models.vae.clip: unknown key; valid: batch_size,",
+        "datasets.digits.models.vae.clip: unknown key; valid: activation, batch_size,",
     ),
     "metric settings": ("metrics: {transport: {p: 2}}", "metrics.transport.p: unknown key; valid: n, projections"),
     "likelihood": ("likelihood: {K: [1]}", "likelihood.K: unknown key; valid: ais, k, laplace, n"),

@@ -11,6 +11,8 @@ from torch import nn
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
+from deepgen_bench.models.deep import staged
+from deepgen_bench.models.networks import MLP
 from deepgen_bench.runs import make_model
 from deepgen_bench.training.batches import represent
 from deepgen_bench.training.loop import EVALUATIONS, train
@@ -36,8 +38,8 @@ class Counting:
         assert not self.module.training
         return {"validation_score": self.scores[:, int(self.module.count[0]) - 1]}
 
-    def set_rate(self, factor):
-        self.rates.append(factor)
+    def set_rate(self, left):
+        self.rates.append(left)
 
 
 def test_the_best_checkpoint_is_the_evaluation_with_the_lowest_score():
@@ -55,7 +57,7 @@ def test_the_best_checkpoint_is_the_evaluation_with_the_lowest_score():
     assert [call[:2] for call in calls] == [(1, 4), (2, 4), (3, 4), (4, 4)] and "1 diverged" in calls[-1][2]
 
 
-def test_learning_rates_fall_linearly_to_zero():
+def test_a_model_is_told_what_share_of_its_steps_is_left():
     model = Counting([[0.0] * 5])
     train(model, [0], 5, 1, lambda *call: None)
     assert model.rates == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
@@ -68,7 +70,15 @@ def test_curves_hold_means_since_the_last_evaluation():
     assert [row["loss"] for row in fit.curves[:3]] == [1, 3, 6.5]
 
 
-@pytest.mark.parametrize(("schedule", "last"), [("linear", 1 / 7), ("constant", 1.0)])
+def test_stages_are_those_of_the_importance_weighted_autoencoder():
+    """3^i passes at 10^(-i/7) of the first rate, i = 0 … 7 (Burda et al. 2016, section 5)."""
+    passes = sum(3**i for i in range(8))
+    rates = [staged(done / passes) for done in range(passes)]
+    assert rates == pytest.approx([10 ** (-i / 7) for i in range(8) for _ in range(3**i)])
+
+
+# of seven steps the last begins at 6/7, and the last stage at a third
+@pytest.mark.parametrize(("schedule", "last"), [("linear", 1 / 7), ("constant", 1.0), ("staged", 0.1)])
 def test_every_optimiser_follows_the_schedule(small_settings, small_splits, fit, schedule, last):
     settings = small_settings("gan", schedule=schedule, learning_rate=0.01, discriminator_learning_rate=0.02)
     model = make_model("gan", settings, small_splits("gaussian_ring").spec, "cpu")
@@ -238,3 +248,41 @@ def test_a_penalised_critic_estimates_the_wasserstein_distance(mean):
     with torch.no_grad():
         estimate = model.critic_figures(*map(model.critic, draw(20_000)))["validation_w1"].item()
     assert estimate == pytest.approx(distance * (1 + distance / 20), rel=0.07)
+
+
+# networks
+
+
+def test_a_uniform_latent_is_the_normal_one_transformed(small_settings, small_splits, fit):
+    """So that likelihoods and interpolations, which know N(0, I) alone, hold for it as well."""
+    splits = small_splits("gaussian_ring")
+    model = make_model("gan", small_settings("gan", latent="uniform"), splits.spec, "cpu")
+    (trained,) = fit(model, splits, [0], 2)
+    model.load(trained.checkpoints["final"])
+    z = torch.randn(1, 500, model.settings.latent_dim, generator=torch.Generator().manual_seed(0))
+    seen = []
+    model.module.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model.from_latent(z)
+    np.testing.assert_allclose(seen[0], 2 * norm.cdf(z) - 1, atol=1e-6)
+
+
+def test_hidden_layers_have_the_activation_asked_for():
+    generators = [torch.Generator().manual_seed(0)]
+    x = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(1))
+    for name, function in (("tanh", torch.tanh), ("leaky_relu", lambda h: torch.where(h > 0, h, 0.2 * h))):
+        network = MLP(3, [5], 2, generators, name)
+        first, last = network[0], network[2]
+        torch.testing.assert_close(network(x), last(function(first(x))))
+
+
+def test_infogan_networks_have_the_published_number_of_parameters(small_splits):
+    """Chen et al. 2016, table 1, for MNIST: z 64 → 1024 → 7·7·128 → 64 → 1; batch normalisation in the generator."""
+    settings = {"network": "infogan", "channels": 64, "hidden": [1024], "latent_dim": 64}
+    spec = DataSpec((1, 28, 28), "image", 256)
+    model = make_model("gan_ns", MODELS["gan_ns"].settings.model_validate(settings), spec, "cpu")
+    module = model.build([torch.Generator()])
+    counts = [sum(p[0].numel() for p in net.parameters()) for net in (module.generator, module.critic)]
+    dense = 64 * 1024 + 1024 + 2 * 1024 + 1024 * 6272 + 6272 + 2 * 128
+    generator = dense + 128 * 64 * 16 + 64 + 2 * 64 + 64 * 16 + 1
+    critic = 64 * 16 + 64 + 128 * 64 * 16 + 128 + 6272 * 1024 + 1024 + 1024 + 1
+    assert counts == [generator, critic]

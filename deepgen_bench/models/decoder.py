@@ -17,23 +17,26 @@ class DecoderModel(OnePassModel):
 
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
-        self.looped = settings.network == "conv"
+        self.looped = settings.network != "mlp"
         if self.looped:
             check_sides(settings.network, spec)
 
     def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
         s = self.settings
-        if s.network == "conv":
+        if s.network != "mlp":
             return ConvDown(self.spec.shape, s.channels, s.hidden[0], outputs, generators)
-        return MLP(self.spec.dim, s.hidden, outputs, generators)
+        return MLP(self.spec.dim, s.hidden, outputs, generators, s.activation)
 
     def up(self, generators: Sequence[torch.Generator], normalise: bool) -> nn.Module:
         """A network from latent variables to data (decoder, generator); `normalise` concerns convolutional ones."""
         s = self.settings
         if s.network == "conv":
             return ConvUp(s.latent_dim, s.channels, self.spec.shape, generators, normalise)
-        return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators)
+        if s.network == "infogan":
+            # its discriminator begins with the channels that its generator ends with
+            return ConvUp(s.latent_dim, s.channels // 2, self.spec.shape, generators, normalise, s.hidden[0])
+        return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators, s.activation)
 
     def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
         return (draws.normal(rows, self.settings.latent_dim),)

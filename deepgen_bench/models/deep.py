@@ -1,6 +1,7 @@
 """What all models trained by gradients share: data scaling, blocks of replicates, loading one of them, sampling."""
 
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.streams import Draws
 
+STAGES = 8
 # rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block
 # size
 SAMPLE_ROWS = 1000
@@ -47,6 +49,12 @@ class Networks(nn.Module):
         """Shift and scale of vectors, from the training split. Images keep 0.5 and 0.5."""
         self.shift[:] = torch.as_tensor(data.mean(0), dtype=torch.float32)
         self.scale[:] = float(np.sqrt(data.var(0).mean()))
+
+
+def staged(done: float) -> float:
+    """The factor of the learning rate when this share of the budget, in [0, 1), is done: see `TrainedSettings`."""
+    stage = bisect_right([(3**i - 1) / (3**STAGES - 1) for i in range(1, STAGES)], done)
+    return float(10 ** (-stage / (STAGES - 1)))
 
 
 class DeepModel(GenerativeModel):
@@ -134,11 +142,13 @@ class DeepModel(GenerativeModel):
         if self.spec.levels is None:
             self.module.fit_scale(train)
 
-    def set_rate(self, factor: float) -> None:
-        if self.settings.schedule == "linear":
-            groups = [group for optimiser in self.active for group in optimiser.param_groups]
-            for group, rate in zip(groups, self.initial_rates, strict=True):
-                group["lr"] = rate * factor
+    def set_rate(self, left: float) -> None:
+        if self.settings.schedule == "constant":
+            return
+        factor = left if self.settings.schedule == "linear" else staged(1 - left)
+        groups = [group for optimiser in self.active for group in optimiser.param_groups]
+        for group, rate in zip(groups, self.initial_rates, strict=True):
+            group["lr"] = rate * factor
 
     def training_state(self) -> dict[str, Tensor]:
         # learning rates follow from the step, and gradients are made anew in each

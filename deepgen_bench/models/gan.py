@@ -47,7 +47,7 @@ class AdversarialModel(DecoderModel):
 
     def generator(self, z: Tensor) -> Tensor:
         """Samples (S, B, D); images are kept in [0, 1] by a tanh."""
-        out = self.module.generator(z)
+        out = self.module.generator(2 * torch.special.ndtr(z) - 1 if self.settings.latent == "uniform" else z)
         return self.module.shift + self.module.scale * (out.tanh() if self.spec.levels else out)
 
     def step(self) -> dict[str, Tensor]:

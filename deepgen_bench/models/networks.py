@@ -80,13 +80,21 @@ class BatchNorm(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """(S, B, inputs) → (S, B, outputs) through leaky-ReLU layers of the given widths."""
+    """(S, B, inputs) → (S, B, outputs) through hidden layers of the given widths."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, generators: Sequence[torch.Generator]):
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        generators: Sequence[torch.Generator],
+        activation: str = "leaky_relu",
+    ):
         widths = [inputs, *hidden, outputs]
         layers: list[nn.Module] = []
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [Linear(before, after, generators), nn.LeakyReLU(0.2)]
+            follows = nn.Tanh() if activation == "tanh" else nn.LeakyReLU(0.2)
+            layers += [Linear(before, after, generators), follows]
         super().__init__(*layers[:-1])
 
 
@@ -113,7 +121,8 @@ class ConvDown(nn.Module):
 class ConvUp(nn.Module):
     """(S, B, inputs) → flattened images (S, B, c·h·w): a linear layer, then two transposed convolutions of stride 2.
 
-    Batch normalisation follows every hidden layer, as in Radford et al. 2016 (arXiv 1511.06434), if `normalise`.
+    Batch normalisation follows every hidden layer, as in Radford et al. 2016 (arXiv 1511.06434), if `normalise`; with
+    a `width` another linear layer comes first, as in InfoGAN (Chen et al. 2016, arXiv 1606.03657, table 1).
     """
 
     def __init__(
@@ -123,6 +132,7 @@ class ConvUp(nn.Module):
         shape: tuple[int, ...],
         generators: Sequence[torch.Generator],
         normalise: bool,
+        width: int | None = None,
     ):
         super().__init__()
         c, h, w = shape
@@ -132,7 +142,11 @@ class ConvUp(nn.Module):
         def hidden(width: int) -> list[nn.Module]:
             return [BatchNorm(width, replicates), nn.ReLU()] if normalise else [nn.LeakyReLU(0.2)]
 
-        self.stem = Linear(inputs, 4 * channels * (h // 4) * (w // 4), generators)
+        first: list[nn.Module] = []
+        if width is not None:
+            # vectors (S, B, width) as images of one pixel
+            first = [Linear(inputs, width, generators), nn.Unflatten(2, (width, 1, 1)), *hidden(width), nn.Flatten(2)]
+        self.stem = nn.Sequential(*first, Linear(width or inputs, 4 * channels * (h // 4) * (w // 4), generators))
         self.layers = nn.Sequential(
             *hidden(4 * channels),
             ConvTranspose2d(4 * channels, 2 * channels, generators),

@@ -144,34 +144,41 @@ class KDESettings(ModelSettings):
 
 
 class TrainedSettings(ModelSettings):
-    """What all models trained by gradients share. With `schedule: linear` learning rates fall to zero over the
-    budget."""
+    """What all models trained by gradients share.
+
+    With `schedule: linear` learning rates fall to zero over the budget; with `staged` they are 10^(-i/7) times their
+    first value in the i-th of eight stages, each three times as long as the one before (Burda et al. 2016, section 5).
+    """
 
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
     learning_rate: PositiveFloat = 1e-3
-    schedule: Literal["constant", "linear"] = "linear"
+    schedule: Literal["constant", "linear", "staged"] = "linear"
 
 
 class DecoderSettings(TrainedSettings):
     """What all models with networks from and to a latent variable share.
 
-    `hidden` are the widths of an MLP, data side first; a convolutional net takes its first as the width of its linear
-    layer, and `channels` as its narrowest width.
+    `hidden` are the widths of an MLP, data side first, and `activation` is what follows each; a convolutional net takes
+    the first as the width of its linear layer, and `channels` as its narrowest width. Those of InfoGAN (Chen et al.
+    2016, arXiv 1606.03657, table 1) are `infogan` with 64 channels and a width of 1024.
     """
 
-    network: Literal["mlp", "conv"] = "mlp"
+    network: Literal["mlp", "conv", "infogan"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Field(max_length=8)] = (128, 128)
+    activation: Literal["leaky_relu", "tanh"] = "leaky_relu"
     channels: Width = 32
     latent_dim: Width = 2
 
     def check(self, support: Support) -> None:
-        if self.network == "conv" and support == "continuous":
-            raise UserError("network: conv needs images, the dataset holds vectors; valid here: mlp")
+        if self.network != "mlp" and support == "continuous":
+            raise UserError(f"network: {self.network} needs images, the dataset holds vectors; valid here: mlp")
+        if self.network != "mlp" and not self.hidden:
+            raise UserError(f"hidden: empty, and {self.network} has a linear layer; valid: its width")
 
 
 class VAESettings(DecoderSettings):
     """`tau` is the standard deviation of the Gaussian decoder in data units; `samples` is k of the ELBO or the IWAE
-    bound.
+    bound; `epsilon` is Adam's.
 
     A learned tau starts at `initial_tau`, in units of the data's standard deviation (images: of half their range). At 1
     the decoder explains the data without z, and the posterior collapses (Lucas et al. 2019, arXiv 1911.02469).
@@ -182,6 +189,7 @@ class VAESettings(DecoderSettings):
     initial_tau: PositiveFloat = 0.1
     objective: Literal["elbo", "iwae"] = "elbo"
     samples: PositiveInt = 1
+    epsilon: PositiveFloat = 1e-8
 
     def outputs(self, support: Support) -> tuple[str, ...]:
         # the mean of p(x|z) is what papers show of images; of vectors it is no sample of the model at all
@@ -197,7 +205,16 @@ class VAESettings(DecoderSettings):
             raise UserError("decoder: gaussian has no density on binary data; valid here: bernoulli")
 
 
-class GANSettings(DecoderSettings):
+class AdversarialSettings(DecoderSettings):
+    """What all models with a generator and a discriminator or critic share.
+
+    The latent variables are N(0, I). With `latent: uniform` the generator sees 2 Φ(z) - 1, uniform on [-1, 1].
+    """
+
+    latent: Literal["normal", "uniform"] = "normal"
+
+
+class GANSettings(AdversarialSettings):
     """Adam for both players; `critic_steps` discriminator updates for each update of the generator."""
 
     discriminator_learning_rate: PositiveFloat = 1e-3
@@ -205,7 +222,7 @@ class GANSettings(DecoderSettings):
     critic_steps: PositiveInt = 1
 
 
-class WGANSettings(DecoderSettings):
+class WGANSettings(AdversarialSettings):
     """RMSProp; after every update the critic's weights are clipped to [-clip, clip] (Arjovsky et al. 2017, algorithm
     1)."""
 
@@ -214,7 +231,7 @@ class WGANSettings(DecoderSettings):
     critic_steps: PositiveInt = 5
 
 
-class WGANGPSettings(DecoderSettings):
+class WGANGPSettings(AdversarialSettings):
     """Adam(0, 0.9) and a gradient penalty of weight `penalty` (Gulrajani et al. 2017, algorithm 1)."""
 
     learning_rate: PositiveFloat = 1e-4

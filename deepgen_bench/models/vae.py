@@ -54,7 +54,8 @@ class VAE(DecoderModel):
         return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
 
     def optimisers(self) -> list[Optimizer]:
-        return [Adam(self.module.parameters(), lr=self.settings.learning_rate, foreach=True)]
+        s = self.settings
+        return [Adam(self.module.parameters(), lr=s.learning_rate, eps=s.epsilon, foreach=True)]
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z|x), each (S, B, Z)."""

@@ -14,8 +14,10 @@ from deepgen_bench.figures.files import read_figure_data
 from deepgen_bench.files import read_json
 from deepgen_bench.report.calibration import read_lines, table
 from deepgen_bench.report.paired import load_paired
+from deepgen_bench.report.published import published_in, published_tables
 from deepgen_bench.report.render import Table
 from deepgen_bench.report.selection import ORACLE
+from deepgen_bench.report.sheet import sheets
 from deepgen_bench.report.theory import Chapter, chapters
 from deepgen_bench.results import load_results
 
@@ -55,6 +57,13 @@ class Material:
             if parts and all(part.is_file() for part in parts):
                 tables.append(table(read_lines(parts)))
         return tables
+
+    @property
+    def published(self) -> list[Table]:
+        """What papers say beside it; several experiments together have labels of their own, and none of this."""
+        if len(self.homes) > 1:
+            return []
+        return list(published_tables(sheets(self.rows, "final"), published_in(self.homes[0])))
 
     @property
     def models(self) -> list[str]:

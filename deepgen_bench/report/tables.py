@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from deepgen_bench.report.comparisons import compare, direction_of
 from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings, mean_and_error
 from deepgen_bench.report.notes import MARKS, WORDS, notes
 from deepgen_bench.report.paired import PairedErrors, paired_errors
+from deepgen_bench.report.published import published_tables
 from deepgen_bench.report.ranks import rank_table
 from deepgen_bench.report.render import Cell, Emphasis, Table, to_csv, to_document, to_latex, to_markdown, to_text
 from deepgen_bench.report.selection import ORACLE
@@ -58,12 +59,17 @@ def tables_of(measured: Mapping[str, Sheet], errors: PairedErrors, checkpoint: s
 
 
 def write_tables(
-    rows: pd.DataFrame, directory: Path, checkpoint: Checkpoint = "final", paired: pd.DataFrame | None = None
+    rows: pd.DataFrame,
+    directory: Path,
+    checkpoint: Checkpoint = "final",
+    paired: pd.DataFrame | None = None,
+    published: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write every table of `comparison_tables` as `<name>.csv`, `.md` and `.tex` in `directory`, and `_all.tex`, a
-    LaTeX document of them all; the paths written."""
+    """Write every table of `comparison_tables`, and those of `published_tables`, as `<name>.csv`, `.md` and `.tex` in
+    `directory`, and `_all.tex`, a LaTeX document of them all; the paths written."""
     paths = []
     tables = comparison_tables(rows, checkpoint, paired)
+    tables += published_tables(sheets(rows, checkpoint), published or {})
     for table in tables:
         for suffix, render in ((".csv", to_csv), (".md", to_markdown), (".tex", to_latex)):
             paths.append(directory / f"{table.name}{suffix}")

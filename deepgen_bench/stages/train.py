@@ -146,7 +146,7 @@ class Job:
 
     def costly_settings(self, settings: Any, seeds: list[int]) -> str:
         """What decides how much memory a training needs, with its present values."""
-        width = "channels" if getattr(settings, "network", "") in ("conv", "unet") else "hidden"
+        width = "channels" if getattr(settings, "network", "mlp") != "mlp" else "hidden"
         values = [f"{name} ({getattr(settings, name)})" for name in ("batch_size", width) if hasattr(settings, name)]
         found = " or ".join(values) or "the settings"
         together = f", or seeds_per_job ({self.experiment.seeds_per_job})" if len(seeds) > 1 else ""

@@ -27,8 +27,8 @@ class Trainable(Protocol):
     def validate(self) -> dict[str, Tensor]:
         """Figures on validation data, each (S,); `validation_score` chooses the best checkpoint, lower is better."""
 
-    def set_rate(self, factor: float) -> None:
-        """Multiply the initial learning rates by `factor`."""
+    def set_rate(self, left: float) -> None:
+        """Set learning rates for when this share of the steps, in (0, 1], is left."""
 
     def training_state(self) -> dict[str, Tensor]:
         """All that a step reads and changes, (S, …) or a number common to all, by name."""
@@ -71,10 +71,10 @@ class Course:
         finite = torch.stack(list(figures.values())).isfinite().all(0)
         self.diverged_at.masked_fill_((self.diverged_at < 0) & ~finite, self.step)
 
-    def advance(self, rate: float) -> None:
-        """One step of the model at this factor of its initial learning rates."""
+    def advance(self, left: float) -> None:
+        """One step of the model, when this share of all steps is left."""
         self.step += 1
-        self.model.set_rate(rate)
+        self.model.set_rate(left)
         losses = self.model.step()
         self.note_divergence(losses)
         self.sums = {name: self.sums[name] + loss if self.sums else loss for name, loss in losses.items()}
