@@ -215,7 +215,7 @@ def test_a_broken_experiment_ends_with_one_line(empty: Project) -> None:
     done = empty.snakemake("--dry-run", "--configfile", empty.variant(models={"vae": {"settings": {"tua": 1}}}))
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("error: models.vae.settings.tua: unknown key; valid: batch_size, ")
+    assert last.startswith("error: models.vae.settings.tua: unknown key; valid: activation, ")
     assert "Traceback" not in done.stdout
 
 

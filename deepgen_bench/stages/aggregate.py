@@ -71,7 +71,8 @@ def aggregate_partly(store: Store) -> str:
     write_tables(load_results(store.partial), store.partial / "tables", paired=load_paired(store.partial))
     whole = len(there) - sum(map(len, lost.values()))
     missing = [f"- {', '.join(blocks)}: {why}" for why, blocks in lost.items()]
-    return "\n".join([f"{store.partial}: tables of {whole} of {len(there)} parts; missing", *missing])
+    said = f"{store.partial}: tables of {whole} of {len(there)} parts"
+    return "\n".join([f"{said}; missing", *missing] if missing else [said])
 
 
 def first_reason(store: Store, dataset: str, model: str, block: int, kind: str) -> str:

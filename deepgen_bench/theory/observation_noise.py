@@ -21,7 +21,7 @@ class ObservationNoiseSettings(Settings):
     """`replicates` VAEs for every τ, each trained on `budget` examples."""
 
     replicates: int = Field(5, ge=2, le=100)
-    budget: int = Field(400_000, ge=1)
+    budget: int = Field(800_000, ge=1)
 
 
 class ObservationNoise(Claim):
@@ -104,7 +104,7 @@ class ObservationNoise(Claim):
         for decoder in ("gaussian", "bernoulli"):
             settings = {"decoder": decoder, "hidden": [128], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}
             models = trained(
-                self, decoder, "vae", settings, splits, self.settings.replicates, self.settings.budget // 4
+                self, decoder, "vae", settings, splits, self.settings.replicates, self.settings.budget // 8
             )
             found[decoder] = judged(models, splits.test.reshape(len(splits.test), -1) / (splits.spec.levels or 1))
         return found

@@ -77,7 +77,8 @@ class Stability(Claim):
         outputs = experiment.model_settings(model, dataset).outputs(experiment.dataset(dataset).support)
         for row in (row for part in parts for row in part.itertuples(index=False)):
             pairs = parse_variant(row.variant)
-            fits = row.metric == metric and row.checkpoint == "final" and row.reference_split == "test"
+            held_out = row.reference_split in ("test", "density")
+            fits = row.metric == metric and row.checkpoint == "final" and held_out
             if fits and np.isfinite(row.value) and pairs.get("extractor") == extractor:
                 place = (outputs.index(pairs.get("output", outputs[-1])), int(row.n_generated or 0))
                 found[row.seed] = max(found.get(row.seed, ((-1, -1), 0.0)), (place, float(row.value)))

@@ -73,7 +73,7 @@ class Transformation(Claim):
         """Samples of trained generators, (S, SAMPLES)."""
         from deepgen_bench.theory.learning import splits_of, trained
 
-        settings: dict[str, Any] = {"batch_size": 128, "hidden": [64, 64], "latent_dim": 1, "beta1": 0.0}
+        settings: dict[str, Any] = {"batch_size": 128, "hidden": [64, 64], "latent_dim": 2, "beta1": 0.0}
         settings |= {"learning_rate": 3e-4, "discriminator_learning_rate": 3e-4, "critic_steps": 2}
         splits, count = splits_of(x[:24_000, None], 2000), self.settings.replicates
         models = trained(self, name, "gan", settings, splits, count, self.settings.budget)
