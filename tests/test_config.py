@@ -38,7 +38,10 @@ BAD = {
         "datasets.digits.settings.n: unknown key; valid: none",
     ),
     "model entry": ("models: {vae: {hidden: [3]}}", "models.vae.hidden: unknown key; valid: model, settings"),
-    "model settings": ("models: {gan: {settings: {lr: 1}}}", "models.gan.settings.lr: unknown key; valid: activation, batch_size,"),
+    "model settings": (
+        "models: {gan: {settings: {lr: 1}}}",
+        "models.gan.settings.lr: unknown key; valid: activation, batch_size,",
+    ),
     "other model's": (
         "models: {gan: {settings: {clip: 0.01}}}",
         "models.gan.settings.clip: unknown key; valid: activation, batch_size, beta1,",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
+from scipy.stats import levene, norm
 from torch import nn
 
 from deepgen_bench import identity
@@ -16,6 +16,9 @@ from deepgen_bench.identity import parse
 from deepgen_bench.plan import Plan
 from deepgen_bench.report.theory import chapters, table, verdict_of, write_theory
 from deepgen_bench.stages.claim import measure_claim
+from deepgen_bench.stages.measure import measure_samples
+from deepgen_bench.stages.prepare import prepare_dataset
+from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import Store
 from deepgen_bench.theory import CLAIMS
 from deepgen_bench.theory.bound import CASES, SD, relative_variance, terms
@@ -222,3 +225,38 @@ def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatc
 def test_wrong_claims_are_named(change, said):
     with pytest.raises(UserError, match=said.replace(".", r"\.")):
         load_experiment(SMALL | change)
+
+
+def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
+    """Real trainings of three seeds: the spread over them, modes counted against the density, and its test."""
+    models = {"vae": {"settings": {"hidden": [16]}}, "gan": {"settings": {"hidden": [16]}}}
+    settings = {"dataset": "gaussian_ring", "metric": "frechet_distance", "extractor": "data", "unsteady": ["gan"]}
+    data = {
+        "name": "spread",
+        "device": "cpu",
+        "seeds": [0, 1, 2],
+        "samples": 100,
+        "datasets": {"gaussian_ring": {"budget": 1000, "settings": {"n_train": 200, "n_test": 200}}},
+        "models": models,
+        "metrics": {"fidelity": {}, "modes": {}},
+        "likelihood": None,
+        "theory": {"stability": {"settings": settings}},
+    }
+    store = Store(load_experiment(data), tmp_path)
+    prepare_dataset(store, "gaussian_ring")
+    for model in models:
+        train_block(store, "gaussian_ring", model, 0)
+        measure_samples(store, "gaussian_ring", model, 0)
+    measure_claim(store, "stability")
+    claim = json.loads(store.theory("stability").read_text())
+    spreads = {
+        row["setting"]: row["measurement"] for row in claim["rows"] if row["quantity"] == "sd of log FD over seeds"
+    }
+    for model in models:
+        fd = [row["FD"] for row in claim["tables"]["distances"] if row["model"] == model]
+        assert len(fd) == 3 and spreads[model] == pytest.approx(np.std(np.log(fd), ddof=1))
+    logs = [np.log([row["FD"] for row in claim["tables"]["distances"] if row["model"] == m]) for m in ("gan", "vae")]
+    (p,) = (row for row in claim["rows"] if row["verdict"] != "context")
+    larger = logs[0].std() > logs[1].std()
+    assert p["measurement"] == (pytest.approx(levene(*logs, center="median").pvalue) if larger else 1)
+    assert len(claim["tables"]["modes"]) == 6

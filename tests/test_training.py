@@ -15,7 +15,7 @@ from deepgen_bench.models.deep import staged
 from deepgen_bench.models.networks import MLP
 from deepgen_bench.runs import make_model
 from deepgen_bench.training.batches import represent
-from deepgen_bench.training.loop import EVALUATIONS, train
+from deepgen_bench.training.loop import EVALUATIONS, Course, train
 from deepgen_bench.training.streams import Draws
 
 # the loop
@@ -28,6 +28,7 @@ class Counting:
         self.scores = torch.tensor(scores)  # (S, steps)
         self.module = nn.Module()
         self.module.count = nn.Parameter(torch.zeros(len(scores), 1))
+        self.generators = []
         self.rates = []
 
     def step(self):
@@ -248,6 +249,33 @@ def test_a_penalised_critic_estimates_the_wasserstein_distance(mean):
     with torch.no_grad():
         estimate = model.critic_figures(*map(model.critic, draw(20_000)))["validation_w1"].item()
     assert estimate == pytest.approx(distance * (1 + distance / 20), rel=0.07)
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "wgan", "wgan_gp", "flow", "diffusion"])
+def test_steps_write_to_the_same_memory(small_settings, small_splits, name):
+    """What a CUDA graph of a step needs: all that it leaves is where the step before left it, evaluations or not."""
+    splits = small_splits("gaussian_ring")
+    model = make_model(name, small_settings(name), splits.spec, "cpu")
+    data = TrainingData(splits.train, splits.validation)
+    model.fit(data, [0], Streams(0, "d", "m"), 1, lambda *call: None)
+    course = Course(model, len(model.module.shift))
+    course.advance(1.0)
+
+    def places():
+        # generators have states of their own, and the optimiser's count of steps is on the device where there is one
+        state = {key: tensor for key, tensor in course.state().items() if tensor.dim()}
+        kept = {key: tensor for key, tensor in state.items() if not key.startswith(("model.noise", "model.indices"))}
+        return {key: tensor.data_ptr() for key, tensor in (kept | course.tensors).items()} | {
+            "": course.taken.data_ptr()
+        }
+
+    before = places()
+    course.advance(1.0)
+    within_a_step = {key for key in before if not key.startswith(("best.", "course.best"))}
+    course.evaluate(1)
+    course.advance(1.0)
+    after = places()
+    assert within_a_step and all(before[key] == after[key] for key in within_a_step)
 
 
 # networks

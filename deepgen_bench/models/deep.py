@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,7 +136,11 @@ class DeepModel(GenerativeModel):
         held_out = Batches(data.validation, self.spec, self.representation, 1, draws, draws)
         self.validation = held_out.all(limit=2000)
         self.active = self.optimisers()
-        self.initial_rates = [group["lr"] for optimiser in self.active for group in optimiser.param_groups]
+        self.initial_rates = [its["lr"] for its in self.parameter_groups()]
+        if self.device != "cpu":
+            # so that a graph of the step can read learning rates and count its steps
+            for its in self.parameter_groups():
+                its |= {"capturable": True, "lr": torch.tensor(its["lr"], device=self.device)}
         return train(self, group, max(1, budget // size), size, progress, self.keeper)
 
     def fit_scale(self, train: np.ndarray) -> None:
@@ -146,9 +151,18 @@ class DeepModel(GenerativeModel):
         if self.settings.schedule == "constant":
             return
         factor = left if self.settings.schedule == "linear" else staged(1 - left)
-        groups = [group for optimiser in self.active for group in optimiser.param_groups]
-        for group, rate in zip(groups, self.initial_rates, strict=True):
-            group["lr"] = rate * factor
+        for group, rate in zip(self.parameter_groups(), self.initial_rates, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * factor)
+            else:
+                group["lr"] = rate * factor
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [group for optimiser in self.active for group in optimiser.param_groups]
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        return [*self.noise.generators, *self.indices.generators]
 
     def training_state(self) -> dict[str, Tensor]:
         # learning rates follow from the step, and gradients are made anew in each

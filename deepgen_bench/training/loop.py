@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.training.fit import Fit, State
+from deepgen_bench.training.graph import WARM_UP, captured
 
 if TYPE_CHECKING:
     from deepgen_bench.training.checkpoint import Keeper
@@ -20,6 +21,10 @@ class Trainable(Protocol):
 
     @property
     def module(self) -> nn.Module: ...
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """What steps draw from."""
 
     def step(self) -> dict[str, Tensor]:
         """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
@@ -63,21 +68,30 @@ class Course:
         self.best_score = torch.full((replicates,), torch.inf, device=device)
         self.best_step = torch.zeros(replicates, dtype=torch.int64, device=device)
         self.diverged_at = torch.full((replicates,), -1, device=device)
-        # losses since the last evaluation
+        # `step` where the device can read it
+        self.taken = torch.zeros((), dtype=torch.int64, device=device)
+        # of losses since the last evaluation
         self.sums: dict[str, Tensor] = {}
+        self.take = self.update
         self.curves: list[list[dict[str, float]]] = [[] for _ in range(replicates)]
 
     def note_divergence(self, figures: dict[str, Tensor]) -> None:
         finite = torch.stack(list(figures.values())).isfinite().all(0)
-        self.diverged_at.masked_fill_((self.diverged_at < 0) & ~finite, self.step)
+        self.diverged_at.masked_fill_((self.diverged_at < 0) & ~finite, self.taken)
 
     def advance(self, left: float) -> None:
         """One step of the model, when this share of all steps is left."""
         self.step += 1
         self.model.set_rate(left)
+        self.take()
+
+    def update(self) -> None:
+        """A step's work on the device, which nothing waits for and which stays in the same memory."""
+        self.taken += 1
         losses = self.model.step()
         self.note_divergence(losses)
-        self.sums = {name: self.sums[name] + loss if self.sums else loss for name, loss in losses.items()}
+        # in the order of the losses, which a state does not keep
+        self.sums = {name: self.sums[name].add_(loss) if self.sums else loss.clone() for name, loss in losses.items()}
 
     def evaluate(self, batch_size: int) -> Tensor:
         """Validate, keep what is best so far and add to the curves; the validation scores (S,)."""
@@ -95,7 +109,8 @@ class Course:
             torch.where(better.view(-1, *[1] * (tensor.dim() - 1)), tensor, best, out=best)
         last = self.curves[0][-1]["step"] if self.curves[0] else 0
         figures = {name: total / (self.step - last) for name, total in self.sums.items()} | figures
-        self.sums = {}
+        for total in self.sums.values():
+            total.zero_()
         table = {name: values.tolist() for name, values in figures.items()}
         for s, rows in enumerate(self.curves):
             row = {"step": self.step, "examples": self.step * batch_size}
@@ -112,11 +127,11 @@ class Course:
         """Go on from a `state`."""
         # copies, for twins are given the same one
         self.step, self.curves = step, [list(rows) for rows in curves]
+        self.taken.fill_(step)
         self.model.restore(under("model.", state))
         own, device = under("course.", state), self.best_score.device
         self.best = {name: tensor.to(device) for name, tensor in under("best.", state).items()}
-        # in the order of the losses, which `advance` gives back
-        self.sums = {name: tensor.to(device) for name, tensor in under("sums.", state).items()}
+        self.sums = {name: tensor.to(device).clone() for name, tensor in under("sums.", state).items()}
         self.best_score, self.best_step, self.diverged_at = (
             own[name].to(device) for name in ("best_score", "best_step", "diverged_at")
         )
@@ -159,8 +174,11 @@ def train(
         step, arrays, curves = kept
         course.restore(step, {name: torch.from_numpy(array) for name, array in arrays.items()}, curves)
     due = {round(steps * (i + 1) / EVALUATIONS) for i in range(EVALUATIONS)} | {min(steps, 1)}
+    warm = course.step + WARM_UP if course.taken.is_cuda else steps
     with keeper or nullcontext():
         while course.step < steps:
+            if course.step == warm:
+                course.take = captured(course.update, model.generators)
             course.advance(1 - course.step / steps)
             if course.step in due:
                 score = course.evaluate(batch_size)
