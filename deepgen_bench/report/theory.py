@@ -77,12 +77,13 @@ def table(claim: dict[str, Any]) -> Table:
     rows = []
     for row in claim["rows"]:
         judged = row["verdict"] != "context"
+        without = "exact" if judged and row["relation"] == "equal" else "–"
         cells: list[tuple[str, float | None]] = [
             (row["quantity"], None),
             (row["setting"], None),
             (f"{SIGNS[row['relation']]}{row['prediction']:.5g}" if judged else "–", row["prediction"]),
             (f"{row['measurement']:.5g}", row["measurement"]),
-            (f"{row['std_error']:.2g}" if row["std_error"] else "exact", row["std_error"]),
+            (f"{row['std_error']:.2g}" if row["std_error"] else without, row["std_error"]),
             (f"{row['tolerance']:g}" if judged else "–", row["tolerance"]),
             (row["verdict"] if judged else "–", None),
         ]

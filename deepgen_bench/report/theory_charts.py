@@ -37,6 +37,7 @@ def mixture(tables: Tables) -> Drawn:
 
 def transformation(tables: Tables) -> Drawn:
     data = tables["curves"]
+    laws = list(dict.fromkeys(data["law"]))
     law = data[data["which"] == "law"].rename(columns={"F": "exact"})[["law", "x", "exact"]]
     data = data[data["which"] != "law"].merge(law, on=["law", "x"])
     data["difference"] = data["F"] - data["exact"]
@@ -50,7 +51,7 @@ def transformation(tables: Tables) -> Drawn:
             detail="seed:N",
         )
     )
-    panels = lines.properties(width=210, height=180).facet(alt.Facet("law:N", title=None, sort=None))
+    panels = lines.properties(width=210, height=180).facet(alt.Facet("law:N", title=None, sort=laws))
     caption = (
         "Distribution functions of the transformation's draws, and of generators trained on such draws, a line "
         "each, minus that of the law."
@@ -103,9 +104,15 @@ def objective(tables: Tables) -> Drawn:
     data = tables["values"]
     names = ["2·JSD − 2 log 2", "trained, a seed each", "D = 1/2"]
     x = alt.X("value:Q", title="V(D)", scale=alt.Scale(zero=False))
-    ticks = alt.Chart(data).mark_tick(thickness=2.5, size=24)
-    chart = ticks.encode(x, alt.Y("laws:N", title=None, sort=None), _colour("which", names))
-    chart = chart.properties(width=2 * WIDE, height=90)
+    y = alt.Y("laws:N", title=None, sort=None)
+    # the exact value reaches beyond the seeds', which lie on it
+    layers = [
+        alt.Chart(data[(data["which"] == names[0]) == exact])
+        .mark_tick(thickness=2.5, size=40 if exact else 20)
+        .encode(x, y, _colour("which", names))
+        for exact in (True, False)
+    ]
+    chart = alt.layer(*layers).properties(width=2 * WIDE, height=100)
     return [("values", "The objective's value", "On draws that the discriminators were not trained on.", chart)]
 
 
