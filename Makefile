@@ -2,11 +2,12 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test test-slurm lint clean
+.PHONY: demo test test-slurm bench lint clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 STAMP := .venv/.installed
 PLUGIN := $(CURDIR)/build/slurm-plugin
+PEERS := $(CURDIR)/build/peers
 # PIP_USER=0: an environment or pip.conf that asks for the user's site has no say here.
 PIP := PIP_USER=0 PYTHONNOUSERSITE=1 .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -25,6 +26,10 @@ test: $(STAMP)
 test-slurm: $(STAMP) $(PLUGIN)/.installed
 	@tests/slurm/cluster check
 	PYTHONPATH=$(PLUGIN) pytest tests/slurm
+
+# ours beside what else is used, into benchmarks/results; leave the machine alone meanwhile
+bench: $(STAMP) $(PEERS)/.installed
+	PYTHONPATH=$(PEERS) python -m benchmarks.run
 
 lint: $(STAMP)
 	ruff check .
@@ -47,6 +52,8 @@ $(STAMP): requirements.txt pyproject.toml
 	touch $@
 
 $(PLUGIN)/.installed: requirements-slurm.txt $(STAMP)
-	rm -rf $(PLUGIN)
-	$(PIP) install --no-deps --require-hashes --target $(PLUGIN) -r requirements-slurm.txt
+$(PEERS)/.installed: requirements-peers.txt $(STAMP)
+$(PLUGIN)/.installed $(PEERS)/.installed:
+	rm -rf $(@D)
+	$(PIP) install --no-deps --require-hashes --target $(@D) -r $<
 	touch $@

@@ -1,0 +1,148 @@
+"""Contests: ours and its peers measured in turns, each in processes of its own, and a table of their ratios."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = "deepgen_bench"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`function` of a module in this folder with `settings`, in `processes` of `threads` each, which are measured at
+    the same time; rates add up over processes, of seconds the slowest counts."""
+
+    name: str
+    module: str
+    function: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
+    processes: int = 1
+
+    @property
+    def tried(self) -> str:
+        """How it was run."""
+        own = [f"{key} {value}" for key, value in self.settings.items() if key in ("workers", "rows")]
+        count = f"{self.processes} × " if self.processes > 1 else ""
+        return ", ".join([f"{count}{self.threads} thread{'s' * (self.threads > 1)}", *own])
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One quantity of several contenders; every name but `OURS` is a peer, of which the best way it was run counts.
+
+    `unit` "s" is lower-better, all others are rates. `targets` are ratios ours to peer (of seconds: peer to ours) to be
+    reached, by peer; a peer without one is there to be read. Values called `check` must agree to `agreement` (relative)
+    where it is given.
+    """
+
+    case: str
+    unit: str
+    contenders: tuple[Contender, ...]
+    targets: dict[str, float] = field(default_factory=dict)
+    agreement: float | None = None
+    remark: str = ""
+
+
+def environment(contender: Contender) -> dict[str, str]:
+    threads = str(contender.threads)
+    chosen = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    if contender.name == OURS:
+        # what deepgen_bench.device.set_threads sets, which costs speed as well
+        chosen |= {"MKL_CBWR": "AVX2,STRICT", "OMP_WAIT_POLICY": "PASSIVE"}
+    return os.environ | chosen | {"POT_BACKEND_DISABLE_PYTORCH": "1"}
+
+
+def measured(contender: Contender, unit: str) -> dict[str, Any]:
+    """Its measurement, over all of its processes."""
+    command = [sys.executable, "-m", "benchmarks.measure", contender.module, contender.function]
+    command.append(json.dumps(contender.settings))
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes: list[subprocess.Popen[str]] = [
+        subprocess.Popen(command, cwd=ROOT, env=environment(contender), **pipe)  # type: ignore[call-overload]
+        for _ in range(contender.processes)
+    ]
+    for process in processes:
+        # what libraries print is skipped
+        while (line := process.stdout.readline()) and line != "ready\n":
+            pass
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate() for process in processes]
+    if failed := [error for (_, error), process in zip(said, processes, strict=True) if process.returncode]:
+        raise SystemExit(f"error: {contender.name}, {contender.tried}: {failed[0].strip().splitlines()[-1]}")
+    found = [json.loads(out.strip().splitlines()[-1]) for out, _ in said]
+    values = [each["value"] for each in found]
+    together = max(values) if unit == "s" else sum(values)
+    return found[0] | {"value": together, "peak_mb": max(each["peak_mb"] for each in found)}
+
+
+def rounds(contest: Contest, count: int) -> Iterator[dict[str, Any]]:
+    """A record for each round and contender, all contenders in turns."""
+    for number in range(count):
+        for contender in contest.contenders:
+            found = measured(contender, contest.unit)
+            print(
+                f"{contest.case}: {contender.name} ({contender.tried}) {found['value']:.5g} {contest.unit}", flush=True
+            )
+            yield {
+                "case": contest.case,
+                "contender": contender.name,
+                "tried": contender.tried,
+                "round": number,
+                "value": found["value"],
+                "unit": contest.unit,
+                "check": found.get("check"),
+                "peak_mb": round(found["peak_mb"]),
+            }
+
+
+def best(records: list[dict[str, Any]], name: str, unit: str) -> list[dict[str, Any]]:
+    """The records, one a round, of the way in which a contender did best by its median."""
+    tried: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record["contender"] == name:
+            tried.setdefault(record["tried"], []).append(record)
+    return (min if unit == "s" else max)(
+        tried.values(), key=lambda rows: statistics.median(row["value"] for row in rows)
+    )
+
+
+def results(contest: Contest, records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A line of the table for each peer."""
+    ours = best(records, OURS, contest.unit)
+    for peer in dict.fromkeys(contender.name for contender in contest.contenders if contender.name != OURS):
+        theirs = best(records, peer, contest.unit)
+        # in the same round the machine was in the same mood
+        ratios = [a["value"] / b["value"] for a, b in zip(ours, theirs, strict=True)]
+        if contest.unit == "s":
+            ratios = [1 / ratio for ratio in ratios]
+        ratio, target = statistics.median(ratios), contest.targets.get(peer)
+        differs = ""
+        if contest.agreement is not None and theirs[0]["check"] is not None:
+            off = abs(ours[0]["check"] - theirs[0]["check"]) / max(abs(ours[0]["check"]), 1e-300)
+            differs = f"{off:.1e}" + ("" if off <= contest.agreement else " (!)")
+        yield {
+            "case": contest.case,
+            "ours": statistics.median(row["value"] for row in ours),
+            "our way": ours[0]["tried"],
+            "peer": peer,
+            "theirs": statistics.median(row["value"] for row in theirs),
+            "their best way": theirs[0]["tried"],
+            "unit": contest.unit,
+            "ratio": ratio,
+            "range": f"{min(ratios):.2f} … {max(ratios):.2f}",
+            "limit": "" if target is None else target,
+            "reached": "" if target is None else "yes" if ratio >= target else "no",
+            "values differ by": differs,
+            "MB": f"{ours[0]['peak_mb']} / {theirs[0]['peak_mb']}",
+            "remark": contest.remark,
+        }

@@ -1,0 +1,51 @@
+"""One contender's measurement, in a process of its own: `python -m benchmarks.measure MODULE FUNCTION SETTINGS`.
+
+FUNCTION is called with the settings (JSON) and returns a function without arguments that measures. In between "ready"
+is printed and a line is waited for, so that processes that are measured beside each other begin together.
+"""
+
+import importlib
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+SECONDS = 3.0
+
+
+def rate(action: Callable[[], Any], per_call: float, seconds: float = SECONDS) -> float:
+    """`per_call` of something for each call of `action`, by second, over at least that many seconds."""
+    count, began = 0, time.perf_counter()
+    while (passed := time.perf_counter() - began) < seconds:
+        action()
+        count += 1
+    return count * per_call / passed
+
+
+def seconds_of(action: Callable[[], Any], seconds: float = 1.0) -> float:
+    """Median seconds of a call, over as many calls as fill that many seconds; the first, which may import, does not
+    count."""
+    action()
+    times: list[float] = []
+    while sum(times) < seconds:
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def main() -> None:
+    module, function, settings = sys.argv[1:]
+    measured = getattr(importlib.import_module(f"benchmarks.{module}"), function)(**json.loads(settings))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    found = measured()
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

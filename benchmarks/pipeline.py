@@ -1,0 +1,85 @@
+"""What a run of the pipeline spends beside computing: `python -m benchmarks.pipeline configs/default.yaml`.
+
+The experiment is run from nothing in a folder of its own, every job with Python's own account of its imports
+(PYTHONPROFILEIMPORTTIME), which lands in the job's log; Snakemake measures the jobs themselves.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmarks.contest import ROOT
+
+IMPORT = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)
+
+
+def snakemake(config: Path, folder: Path, cores: int, profile: bool) -> float:
+    """Wall seconds."""
+    command = ["snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    began = time.perf_counter()
+    environment = os.environ | ({"PYTHONPROFILEIMPORTTIME": "1"} if profile else {})
+    done = subprocess.run(
+        [*command, "--configfile", str(config)], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"error: {' '.join(command)}: {done.stderr.strip().splitlines()[-1]}")
+    return time.perf_counter() - began
+
+
+def jobs(home: Path) -> pd.DataFrame:
+    """Seconds of every job and of its imports."""
+    rows = []
+    for path in sorted(home.glob("benchmarks/**/*.tsv")):
+        log = home / "logs" / path.relative_to(home / "benchmarks").with_suffix(".log")
+        imports = sum(map(int, IMPORT.findall(log.read_text()))) / 1e6
+        seconds = float(pd.read_csv(path, sep="\t")["s"].iloc[0])
+        rows.append({"s": seconds, "imports": imports})
+    return pd.DataFrame(rows)
+
+
+def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
+    """Quantities and their values."""
+    wall = snakemake(config, folder, cores, profile=True)
+    again = snakemake(config, folder, cores, profile=False)
+    done = jobs(folder / "results" / yaml.safe_load(config.read_text())["name"])
+    compute = float((done["s"] - done["imports"]).sum())
+    share = 1 - compute / (wall * cores)
+    idle = wall * cores - float(done["s"].sum())
+    return [
+        {"quantity": "wall time, s", "value": wall},
+        {"quantity": f"jobs' pure compute on {cores} cores, s", "value": compute / cores},
+        {"quantity": "orchestration and imports, share of the wall time", "value": share},
+        {"quantity": "jobs", "value": len(done)},
+        {"quantity": "imports, s a job", "value": float(done["imports"].mean())},
+        {"quantity": "cores without a job, s a job", "value": idle / len(done)},
+        {"quantity": "a second run with nothing to do, s", "value": again},
+    ]
+
+
+def account_of_default() -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return account(ROOT / "configs" / "default.yaml", Path(folder), len(os.sched_getaffinity(0)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for row in account(given.config.resolve(), Path(folder), given.cores):
+            print(f"{row['quantity']}: {row['value']:.4g}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

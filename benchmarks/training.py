@@ -1,0 +1,158 @@
+"""Training steps: stacked replicates against a plain PyTorch loop with a DataLoader, pythae and the arithmetic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contest import OURS, Contender, Contest
+from benchmarks.measure import rate
+
+# data are random numbers: a step's time does not depend on them
+EXAMPLES = 10_000
+VAE = {"decoder": "bernoulli", "hidden": [200, 200], "latent_dim": 50, "batch_size": 100, "learning_rate": 0.001}
+DIGITS = {"decoder": "bernoulli", "hidden": [256, 256], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}
+GAN = {"hidden": [128, 128], "latent_dim": 2, "batch_size": 128, "learning_rate": 0.001, "critic_steps": 1}
+CONV = {"network": "conv", "channels": 32, "hidden": [256], "latent_dim": 64, "batch_size": 64, "learning_rate": 0.0002}
+IMAGES, SMALL, PLANE = (1, 28, 28), (1, 8, 8), (2,)
+
+Measured = Callable[[], dict[str, Any]]
+
+
+def examples(shape: list[int], count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if len(shape) == 1:
+        return rng.standard_normal((count, *shape))
+    return rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def ours(
+    model: str, settings: dict[str, Any], shape: list[int], replicates: int, count: int = EXAMPLES, device: str = "cpu"
+) -> Measured:
+    """Steps of the training loop as the pipeline runs it, between evaluations."""
+    from deepgen_bench.datasets.spec import DataSpec
+    from deepgen_bench.device import open_device
+    from deepgen_bench.models import MODELS
+    from deepgen_bench.models.base import Streams, TrainingData
+    from deepgen_bench.runs import make_model
+    from deepgen_bench.training.loop import Course
+
+    open_device(device)
+    image = len(shape) > 1
+    spec = DataSpec(tuple(shape), "image" if image else "continuous", 256 if image else None)
+    network: Any = make_model(model, MODELS[model].settings.model_validate(settings), spec, device)
+    seeds = list(range(replicates))
+    data = TrainingData(examples(shape, count), examples(shape, 100))
+    # one step, which makes networks, optimisers and batches
+    network.fit(data, seeds, Streams(0, "benchmark", model), settings["batch_size"], lambda *_: None)
+    stacked = len(network.module.shift)
+    course = Course(network, stacked)
+    # a replicate alone has a twin beside it, and convolutions are trained one after the other
+    useful = min(replicates, stacked)
+    return lambda: {"value": rate(lambda: course.advance(1.0), useful)}
+
+
+def loop(model: str, settings: dict[str, Any], shape: list[int], workers: int, count: int = EXAMPLES) -> Measured:
+    """One network, a DataLoader and default Adam, as in PyTorch's examples for VAE and DCGAN."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from benchmarks import plain
+
+    x = torch.as_tensor(examples(shape, count), dtype=torch.float32)
+    data = TensorDataset(x / 255 if len(shape) > 1 else x)
+    loader = DataLoader(
+        data, settings["batch_size"], shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+    )
+
+    def batches() -> Any:
+        while True:
+            yield from loader
+
+    source, step = batches(), plain.STEPS[model](settings, shape)
+    step(next(source)[0])
+    return lambda: {"value": rate(lambda: step(next(source)[0]), 1)}
+
+
+def pythae(settings: dict[str, Any], shape: list[int], workers: int, count: int = EXAMPLES) -> Measured:
+    """pythae's own trainer on the same networks: whole epochs, without what it saves after each."""
+    import tempfile
+
+    import torch
+    from pythae.data.datasets import BaseDataset
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    from benchmarks.plain import pythae_vae
+
+    x = torch.as_tensor(examples(shape, count), dtype=torch.float32) / 255
+    config = BaseTrainerConfig(
+        output_dir=tempfile.mkdtemp(),
+        per_device_train_batch_size=settings["batch_size"],
+        learning_rate=settings["learning_rate"],
+        train_dataloader_num_workers=workers,
+        no_cuda=True,
+    )
+    data = BaseDataset(x, torch.zeros(len(x)))
+    trainer = BaseTrainer(pythae_vae(settings, shape), train_dataset=data, training_config=config)
+    trainer.prepare_training()
+    trainer.train_step(1)
+    return lambda: {"value": rate(lambda: trainer.train_step(2), len(trainer.train_loader))}
+
+
+def arithmetic(flop: float) -> Measured:
+    """Steps by second if nothing were done but matrix products, at the best rate that this machine has for them."""
+    import torch
+
+    a, b = torch.randn(2, 1024, 1024).unbind()
+    out = torch.empty(1024, 1024)
+    torch.mm(a, b, out=out)
+    return lambda: {"value": rate(lambda: torch.mm(a, b, out=out), 2 * 1024**3) / flop}
+
+
+def vae_flop(settings: dict[str, Any], dim: int) -> float:
+    """Of one step of an MLP VAE: forward, gradient by weights, and by inputs but for the first layer's."""
+    widths = [dim, *settings["hidden"], 2 * settings["latent_dim"]]
+    back = [settings["latent_dim"], *settings["hidden"][::-1], dim]
+    products = [a * b for layers in (widths, back) for a, b in zip(layers, layers[1:], strict=False)]
+    return 2.0 * settings["batch_size"] * (3 * sum(products) - products[0])
+
+
+def contest(
+    case: str, model: str, settings: dict[str, Any], shape: tuple[int, ...], counts: tuple[int, ...], target: float
+) -> list[Contest]:
+    common = {"model": model, "settings": settings, "shape": list(shape)}
+    peers = [
+        Contender("plain loop", "training", "loop", common | {"workers": workers}, threads)
+        for workers, threads in ((0, 1), (0, 2), (1, 1), (1, 2))
+    ]
+    # on both cores, which the default Adam of one process cannot use
+    peers.append(Contender("plain loop, a process a core", "training", "loop", common | {"workers": 0}, 1, 2))
+    targets = {"plain loop": target}
+    if model == "vae":
+        own = {"settings": settings, "shape": list(shape)}
+        peers += [
+            Contender("pythae", "training", "pythae", own | {"workers": workers}, threads)
+            for workers, threads in ((0, 1), (0, 2))
+        ]
+        flop = vae_flop(settings, int(np.prod(shape)))
+        peers.append(Contender("arithmetic", "training", "arithmetic", {"flop": flop}, 1, 2))
+        if shape == IMAGES:
+            targets["arithmetic"] = 0.5
+    return [
+        Contest(
+            f"training, {case}, S = {count}" if count else f"training, {case}",
+            "seed-steps/s",
+            (Contender(OURS, "training", "ours", common | {"replicates": count or 1}, 1, 2), *peers),
+            targets if count in (0, counts[-1]) else {},
+        )
+        for count in counts
+    ]
+
+
+def contests() -> list[Contest]:
+    return [
+        *contest("VAE 784-200-200-50", "vae", VAE, IMAGES, (1, 5, 10), 2.0),
+        *contest("VAE of digits", "vae", DIGITS, SMALL, (5,), 2.0),
+        *contest("GAN in 2-D", "gan", GAN, PLANE, (1, 5, 10), 2.0),
+        *contest("convolutional GAN 28 × 28", "gan_ns", CONV, IMAGES, (0,), 1.5),
+    ]
