@@ -9,21 +9,16 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks import fidelity, importance, pipeline, training, transport
 from benchmarks.contest import ROOT, Contest, results, rounds
+from deepgen_bench.processor import fields
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("torch", "numpy", "scipy", "POT", "torch-fidelity", "pythae", "pytorch-fid", "prdc", "snakemake")
-
-
-def processor() -> str:
-    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return found[0].split(":")[1].strip() if found else platform.machine()
 
 
 def number(value: Any) -> str:
@@ -40,10 +35,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def page(lines: list[dict[str, Any]], account: list[dict[str, Any]], count: int) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    cores = len(os.sched_getaffinity(0))
+    cores, name = len(os.sched_getaffinity(0)), fields().get("model name", platform.machine())
     return f"""# Speed beside what else is used
 
-{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {processor()}, Python {platform.python_version()}; {packages}.
+{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {name}, Python {platform.python_version()}; {packages}.
 `make bench` makes this page. Every number is the median of {count} rounds, in which ours and all peers were run in
 turns, each in processes of its own. Of a peer, and of ours, that way counts which was fastest; cpu.csv has all. A ratio
 above 1 means that ours is faster; its range is over rounds. MB are peak memory, ours / theirs.

@@ -8,6 +8,7 @@ from typing import IO
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.locks import take
+from deepgen_bench.processor import vector_instructions
 
 # One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
 # numbers reproducible to the bit, so it is set here and not left to the environment.
@@ -24,8 +25,8 @@ def set_threads() -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(THREADS)
     # MKL rounds a product by where in memory its operands begin, and that differs between replicates of odd widths.
-    # Asked for strict results it does not, and AVX2 kernels are as fast as its own choice.
-    os.environ["MKL_CBWR"] = "AVX2,STRICT"
+    # Asked for strict results it does not, which only these two sets of kernels can give.
+    os.environ["MKL_CBWR"] = "AVX512,STRICT" if "avx512f" in vector_instructions() else "AVX2,STRICT"
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # without it products on a GPU differ from run to run; read when CUDA is initialised
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"

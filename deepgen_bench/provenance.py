@@ -13,29 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import SCHEDULER_JOB, THREADS
+from deepgen_bench.processor import processor
 
 NONDETERMINISTIC = "does not have a deterministic implementation"
 LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity", "zuko", "pandas", "snakemake")
-
-
-def processor() -> str:
-    """The processor's model and the vector instructions that libraries choose their kernels by, which decide how sums
-    are rounded. Virtual machines give different processors the same name, so it is not enough."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    model = [f"{key} {fields[key]}" for key in ("cpu family", "model", "stepping", "CPU part") if key in fields]
-    flags = (fields.get("flags") or fields.get("Features") or "").split()
-    vector = sorted(flag for flag in flags if flag.startswith(("avx", "amx", "fma", "sve", "asimd")))
-    return ", ".join([fields.get("model name", platform.machine()), *model, " ".join(vector), *caches()])
-
-
-def caches() -> list[str]:
-    """The sizes of the first processor's caches, by which some libraries block their sums."""
-    sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
-    return ["caches " + " ".join(size.read_text().strip() for size in sizes)] if sizes else []
 
 
 def platform_key(device: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.deep import staged
-from deepgen_bench.models.networks import MLP
+from deepgen_bench.models.networks import MLP, ConvTranspose2d
 from deepgen_bench.runs import make_model
 from deepgen_bench.training.batches import represent
 from deepgen_bench.training.loop import EVALUATIONS, Course, train
@@ -314,3 +314,13 @@ def test_infogan_networks_have_the_published_number_of_parameters(small_splits):
     generator = dense + 128 * 64 * 16 + 64 + 2 * 64 + 64 * 16 + 1
     critic = 64 * 16 + 64 + 128 * 64 * 16 + 128 + 6272 * 1024 + 1024 + 1024 + 1
     assert counts == [generator, critic]
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 4, 5, 16])
+def test_transposed_convolutions_are_those_of_torch(outputs):
+    generators = [torch.Generator().manual_seed(seed) for seed in range(2)]
+    layer = ConvTranspose2d(6, outputs, generators)
+    x = torch.randn(2, 3, 6, 5, 7, generator=torch.Generator().manual_seed(9))
+    for s, made in enumerate(layer(x)):
+        expected = nn.functional.conv_transpose2d(x[s], layer.weight[s], layer.bias[s], stride=2, padding=1)
+        torch.testing.assert_close(made, expected)
