@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 SECONDS = 3.0
+LONG = 8.0
 
 
 def rate(action: Callable[[], Any], per_call: float, seconds: float = SECONDS) -> float:
@@ -26,10 +27,12 @@ def rate(action: Callable[[], Any], per_call: float, seconds: float = SECONDS) -
 
 
 def seconds_of(action: Callable[[], Any], seconds: float = 1.0) -> float:
-    """Median seconds of a call, over as many calls as fill that many seconds; the first, which may import, does not
-    count."""
+    """Median seconds of a call, over as many calls as fill that many seconds; the first, which may import, counts only
+    if it is so long that this does not matter."""
+    began = time.perf_counter()
     action()
-    times: list[float] = []
+    first = time.perf_counter() - began
+    times = [first] if first > LONG else []
     while sum(times) < seconds:
         began = time.perf_counter()
         action()

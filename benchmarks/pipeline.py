@@ -7,9 +7,8 @@ The experiment is run from nothing in a folder of its own, every job with Python
 import argparse
 import os
 import re
+import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,9 @@ def jobs(home: Path) -> pd.DataFrame:
 
 
 def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
-    """Quantities and their values."""
+    """Quantities and their values. `folder` is emptied first and has the results afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     wall = snakemake(config, folder, cores, profile=True)
     again = snakemake(config, folder, cores, profile=False)
     done = jobs(folder / "results" / yaml.safe_load(config.read_text())["name"])
@@ -65,20 +66,14 @@ def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
     ]
 
 
-def account_of_default() -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        return account(ROOT / "configs" / "default.yaml", Path(folder), len(os.sched_getaffinity(0)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench", help="a folder, emptied first")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for row in account(given.config.resolve(), Path(folder), given.cores):
-            print(f"{row['quantity']}: {row['value']:.4g}")
-    sys.stdout.flush()
+    for row in account(given.config.resolve(), given.results.resolve(), given.cores):
+        print(f"{row['quantity']}: {row['value']:.4g}")
 
 
 if __name__ == "__main__":

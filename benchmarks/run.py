@@ -9,14 +9,16 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks import fidelity, importance, pipeline, training, transport
-from benchmarks.contest import ROOT, Contest, results, rounds
+from benchmarks.contest import ROOT, Contender, Contest, measured, results, rounds
 from deepgen_bench.processor import fields
 
+DEFAULT = ROOT / "configs" / "default.yaml"
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("torch", "numpy", "scipy", "POT", "torch-fidelity", "pythae", "pytorch-fid", "prdc", "snakemake")
 
@@ -33,7 +35,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(number(row[name]) for name in names) + " |" for row in rows])
 
 
-def page(lines: list[dict[str, Any]], account: list[dict[str, Any]], count: int) -> str:
+def page(lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]], count: int) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     cores, name = len(os.sched_getaffinity(0)), fields().get("model name", platform.machine())
     return f"""# Speed beside what else is used
@@ -45,14 +47,27 @@ above 1 means that ours is faster; its range is over rounds. MB are peak memory,
 
 {markdown(lines)}
 
+## How ours grows
+
+One process of one thread, one round.
+
+{markdown(grown)}
+
 ## The pipeline: configs/default.yaml
 
-{markdown(account) if account else "Not run."}
+{markdown(account)}
 """
+
+
+def growth_row(case: str, contender: Contender) -> dict[str, Any]:
+    unit = "examples·K/s" if contender.module == "importance" else "seed-steps/s"
+    found = measured(contender, unit)
+    return {"case": case, "ours": found["value"], "unit": unit, "MB": round(found["peak_mb"])}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench", help="folder for the pipeline's run")
     parser.add_argument("--only", help="contests whose name has this in it; nothing is written")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
@@ -72,10 +87,11 @@ def main() -> None:
         raise SystemExit(f"error: --only {given.only}: no contest has this in its name")
     print(markdown(lines))
     if given.only is None:
-        account = pipeline.account_of_default()
+        grown = [growth_row(case, contender) for case, contender in [*training.growth(), *importance.growth()]]
+        account = pipeline.account(DEFAULT, given.results.resolve(), len(os.sched_getaffinity(0)))
         RESULTS.mkdir(exist_ok=True)
         pd.DataFrame(records).to_csv(RESULTS / "cpu.csv", index=False)
-        (RESULTS / "cpu.md").write_text(page(lines, account, given.rounds))
+        (RESULTS / "cpu.md").write_text(page(lines, grown, account, given.rounds))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def pot_sliced(n: int, d: int) -> Measured:
 
 def contests() -> list[Contest]:
     found = []
-    for n in (500, 1000, 2000, 5000):
+    for n in (500, 2000, 5000):
         for p in (1, 2):
             settings = {"n": n, "d": 2, "p": p}
             contenders = (
