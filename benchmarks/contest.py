@@ -88,24 +88,27 @@ def measured(contender: Contender, unit: str) -> dict[str, Any]:
     return found[0] | {"value": together, "peak_mb": max(each["peak_mb"] for each in found)}
 
 
+def record(contest: Contest, contender: Contender, number: int) -> dict[str, Any]:
+    """One measurement, as it is kept."""
+    found = measured(contender, contest.unit)
+    print(f"{contest.case}: {contender.name} ({contender.tried}) {found['value']:.5g} {contest.unit}", flush=True)
+    return {
+        "case": contest.case,
+        "contender": contender.name,
+        "tried": contender.tried,
+        "round": number,
+        "value": found["value"],
+        "unit": contest.unit,
+        "check": found.get("check"),
+        "peak_mb": round(found["peak_mb"]),
+    }
+
+
 def rounds(contest: Contest, count: int) -> Iterator[dict[str, Any]]:
     """A record for each round and contender, all contenders in turns."""
     for number in range(count):
         for contender in contest.contenders:
-            found = measured(contender, contest.unit)
-            print(
-                f"{contest.case}: {contender.name} ({contender.tried}) {found['value']:.5g} {contest.unit}", flush=True
-            )
-            yield {
-                "case": contest.case,
-                "contender": contender.name,
-                "tried": contender.tried,
-                "round": number,
-                "value": found["value"],
-                "unit": contest.unit,
-                "check": found.get("check"),
-                "peak_mb": round(found["peak_mb"]),
-            }
+            yield record(contest, contender, number)
 
 
 def best(records: list[dict[str, Any]], name: str, unit: str) -> list[dict[str, Any]]:

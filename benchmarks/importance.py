@@ -114,12 +114,15 @@ def set_threads_of_environment() -> None:
 
 def contests() -> list[Contest]:
     n, k = 32, 5000
-    contenders = [Contender(OURS, "importance", "ours", {"n": n, "k": k}, threads) for threads in (1, 2)]
+    contenders = [Contender(OURS, "importance", "ours", {"n": n, "k": k}, *way) for way in ((1, 1), (2, 1), (1, 2))]
     contenders += [
         Contender("pythae", "importance", "pythae", {"n": n, "k": k, "rows": rows}, threads)
         for rows in (100, 1000)
         for threads in (1, 2)
     ]
+    # for two models at once, as ours are for two seeds
+    both = {"n": n, "k": k, "rows": 1000}
+    contenders.append(Contender("pythae, a process a core", "importance", "pythae", both, 1, 2))
     contenders += [Contender("decoder's products alone", "importance", "products", {"rows": 1000}, t) for t in (1, 2)]
     # the values' Monte-Carlo errors are about a tenth of this
     case = f"IW-ELBO, K = {k:,}, {n} examples"

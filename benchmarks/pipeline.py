@@ -56,13 +56,13 @@ def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
     share = 1 - compute / (wall * cores)
     idle = wall * cores - float(done["s"].sum())
     return [
-        {"quantity": "wall time, s", "value": wall},
-        {"quantity": f"jobs' pure compute on {cores} cores, s", "value": compute / cores},
-        {"quantity": "orchestration and imports, share of the wall time", "value": share},
-        {"quantity": "jobs", "value": len(done)},
-        {"quantity": "imports, s a job", "value": float(done["imports"].mean())},
-        {"quantity": "cores without a job, s a job", "value": idle / len(done)},
-        {"quantity": "a second run with nothing to do, s", "value": again},
+        {"case": "wall time, s", "value": wall},
+        {"case": f"jobs' pure compute on {cores} cores, s", "value": compute / cores},
+        {"case": "orchestration and imports, share of the wall time", "value": share},
+        {"case": "jobs", "value": len(done)},
+        {"case": "imports, s a job", "value": float(done["imports"].mean())},
+        {"case": "cores without a job, s a job", "value": idle / len(done)},
+        {"case": "a second run with nothing to do, s", "value": again},
     ]
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench", help="a folder, emptied first")
     given = parser.parse_args()
     for row in account(given.config.resolve(), given.results.resolve(), given.cores):
-        print(f"{row['quantity']}: {row['value']:.4g}")
+        print(f"{row['case']}: {row['value']:.4g}")
 
 
 if __name__ == "__main__":

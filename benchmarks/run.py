@@ -1,7 +1,7 @@
-"""The benchmark of the benchmark: `make bench` writes benchmarks/results/cpu.md and cpu.csv.
+"""The benchmark of the benchmark: `make bench` writes benchmarks/results/cpu.md, and all single numbers beside it.
 
-python -m benchmarks.run                               every contest, three rounds
-python -m benchmarks.run --only 'exact W' --rounds 1   some of them, which writes nothing
+python -m benchmarks.run                               every contest, three rounds, and the pipeline
+python -m benchmarks.run --only 'exact W' pipeline     those whose names begin so, again; the rest stays
 """
 
 import argparse
@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import fidelity, importance, pipeline, training, transport
-from benchmarks.contest import ROOT, Contender, Contest, measured, results, rounds
+from benchmarks.contest import ROOT, Contender, Contest, record, results, rounds
 from deepgen_bench.processor import fields
 
 DEFAULT = ROOT / "configs" / "default.yaml"
 RESULTS = ROOT / "benchmarks" / "results"
+CONTESTS, GROWTH, PIPELINE = (RESULTS / f"cpu_{name}.csv" for name in ("contests", "growth", "pipeline"))
 PACKAGES = ("torch", "numpy", "scipy", "POT", "torch-fidelity", "pythae", "pytorch-fid", "prdc", "snakemake")
 
 
@@ -30,20 +31,23 @@ def number(value: Any) -> str:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "Not measured."
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     return "\n".join(lines + ["| " + " | ".join(number(row[name]) for name in names) + " |" for row in rows])
 
 
-def page(lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]], count: int) -> str:
+def page(lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]]) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     cores, name = len(os.sched_getaffinity(0)), fields().get("model name", platform.machine())
     return f"""# Speed beside what else is used
 
 {datetime.now(UTC):%Y-%m-%d}, {cores} cores of {name}, Python {platform.python_version()}; {packages}.
-`make bench` makes this page. Every number is the median of {count} rounds, in which ours and all peers were run in
-turns, each in processes of its own. Of a peer, and of ours, that way counts which was fastest; cpu.csv has all. A ratio
-above 1 means that ours is faster; its range is over rounds. MB are peak memory, ours / theirs.
+`make bench` makes this page, from the numbers of cpu_contests.csv, cpu_growth.csv and cpu_pipeline.csv. In every round
+ours and all peers were run in turns, each in processes of its own; medians over rounds. Of a peer, and of ours, that
+way counts which was fastest. A ratio above 1 means that ours is faster; its range is over rounds. MB are peak memory,
+ours / theirs.
 
 {markdown(lines)}
 
@@ -59,39 +63,60 @@ One process of one thread, one round.
 """
 
 
-def growth_row(case: str, contender: Contender) -> dict[str, Any]:
-    unit = "examples·K/s" if contender.module == "importance" else "seed-steps/s"
-    found = measured(contender, unit)
-    return {"case": case, "ours": found["value"], "unit": unit, "MB": round(found["peak_mb"])}
+def known(path: Path) -> list[dict[str, Any]]:
+    """Records of a file, where empty cells are None."""
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path)
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def updated(path: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All records of a file once those of the same cases are replaced."""
+    cases = {each["case"] for each in records}
+    rows = [each for each in known(path) if each["case"] not in cases] + records
+    if records:
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame(rows).to_csv(path, index=False)
+    return rows
+
+
+def growth(chosen: list[tuple[str, Contender]]) -> list[dict[str, Any]]:
+    found = []
+    for case, contender in chosen:
+        unit = "examples·K/s" if contender.module == "importance" else "seed-steps/s"
+        row = record(Contest(case, unit, (contender,)), contender, 0)
+        found.append({"case": case, "ours": row["value"], "unit": unit, "MB": row["peak_mb"]})
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench", help="folder for the pipeline's run")
-    parser.add_argument("--only", help="contests whose name has this in it; nothing is written")
+    parser.add_argument("--only", nargs="+", help="beginnings of names of contests, or pipeline")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench", help="folder for the pipeline's run")
     given = parser.parse_args()
-    contests: list[Contest] = [
-        contest
-        for module in (training, importance, fidelity, transport)
-        for contest in module.contests()
-        if given.only is None or given.only in contest.case
-    ]
-    records: list[dict[str, Any]] = []
-    lines: list[dict[str, Any]] = []
+
+    def chosen(case: str) -> bool:
+        return given.only is None or any(case.startswith(each) for each in given.only)
+
+    contests = [each for module in (training, importance, fidelity, transport) for each in module.contests()]
+    grown = [*training.growth(), *importance.growth()]
+    if not any(map(chosen, ["pipeline", *(each.case for each in contests), *(case for case, _ in grown)])):
+        raise SystemExit(f"error: --only {' '.join(given.only)}: no contest begins so")
+    for contest in filter(lambda each: chosen(each.case), contests):
+        records = updated(CONTESTS, list(rounds(contest, given.rounds)))
+    records = known(CONTESTS)
+    lines = []
     for contest in contests:
-        found = list(rounds(contest, given.rounds))
-        records += found
-        lines += results(contest, found)
-    if not lines:
-        raise SystemExit(f"error: --only {given.only}: no contest has this in its name")
-    print(markdown(lines))
-    if given.only is None:
-        grown = [growth_row(case, contender) for case, contender in [*training.growth(), *importance.growth()]]
-        account = pipeline.account(DEFAULT, given.results.resolve(), len(os.sched_getaffinity(0)))
-        RESULTS.mkdir(exist_ok=True)
-        pd.DataFrame(records).to_csv(RESULTS / "cpu.csv", index=False)
-        (RESULTS / "cpu.md").write_text(page(lines, grown, account, given.rounds))
+        if own := [each for each in records if each["case"] == contest.case]:
+            lines += results(contest, own)
+    growths = updated(GROWTH, growth([each for each in grown if chosen(each[0])]))
+    accounts = known(PIPELINE)
+    if chosen("pipeline"):
+        accounts = updated(PIPELINE, pipeline.account(DEFAULT, given.results.resolve(), len(os.sched_getaffinity(0))))
+    (RESULTS / "cpu.md").write_text(page(lines, growths, accounts))
+    print((RESULTS / "cpu.md").read_text())
 
 
 if __name__ == "__main__":

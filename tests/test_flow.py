@@ -84,7 +84,7 @@ def test_layers_are_inverted_and_leave_no_coordinate_alone(transform, structure,
 
 
 @kinds
-@pytest.mark.parametrize(("dataset", "dim", "n"), [("sine_mixture", 1, 20_000), ("gaussian_ring", 2, 400)])
+@pytest.mark.parametrize(("dataset", "dim", "n"), [("sine_mixture", 1, 20_000), ("gaussian_ring", 2, 1000)])
 def test_the_density_integrates_to_1_and_samples_follow_it(small_splits, dataset, dim, n, transform, structure):
     model = trained(small_splits, dataset, transform=transform, structure=structure)
     x, volume = lattice(-8, 8, n, dim)

@@ -224,14 +224,29 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
     """
     import torch
 
+    rows = ROWS[x.device.type]
+
+    def log_likelihoods(some: slice) -> list[Any]:
+        """Of the examples in `some` and all of their draws; a single example is broadcast and not copied."""
+        flat = z[some].flatten(0, 1)
+        xs = x[some] if some.stop - some.start == 1 else x[some].repeat_interleave(k, 0)
+
+        def block(part: slice) -> Any:
+            return model.log_likelihood((xs if len(xs) == 1 else xs[part])[None], flat[None, part])[0]
+
+        return in_blocks(block, len(flat), rows)
+
     mean, log_variance = (t[0] for t in model.encode(x[None]))
     noise = torch.randn(EXAMPLES, k, mean.shape[1], generator=generator, device=x.device)[: len(x)]
     z = mean[:, None] + (0.5 * log_variance).exp()[:, None] * noise
-    flat, rows = z.flatten(0, 1), ROWS[x.device.type]
-    owner = torch.arange(len(x), device=x.device).repeat_interleave(k)
-    parts = in_blocks(lambda some: model.log_likelihood(x[None, owner[some]], flat[None, some])[0], len(flat), rows)
-    log_px = torch.cat(parts).double().view(-1, k)
-    ratio = 0.5 * (noise.double() ** 2 - z.double() ** 2).sum(-1) + 0.5 * log_variance.double().sum(-1, keepdim=True)
+    # as many examples at once as have not too many draws together
+    count = max(1, rows // k)
+    groups = [slice(start, min(start + count, len(x))) for start in range(0, len(x), count)]
+    log_px = torch.cat([part for each in groups for part in log_likelihoods(each)])
+    log_px = log_px.double().view(-1, k)
+    ratio = 0.5 * (noise.double().square() - z.double().square()).sum(-1) + 0.5 * log_variance.double().sum(
+        -1, keepdim=True
+    )
     arrays = mean.double(), log_variance.double(), log_px + ratio, log_px
     mean_, log_variance_, weights, log_px_ = (array.cpu().numpy() for array in arrays)
     return mean_, log_variance_, weights, log_px_

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.memory import within_memory
@@ -23,6 +23,7 @@ from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks, check_si
 from deepgen_bench.models.looped import Looped
 from deepgen_bench.models.networks import Linear
 from deepgen_bench.models.unet import UNet
+from deepgen_bench.training.adam import adam
 from deepgen_bench.training.streams import Draws
 
 # log signal-to-noise ratios of the data side and of the noise side; data have a variance of about 1
@@ -172,7 +173,7 @@ class Diffusion(DeepModel):
         return DiffusionNetworks(len(generators), self.spec.dim, network)
 
     def optimisers(self) -> list[Optimizer]:
-        return [Adam(self.module.parameters(), lr=self.settings.learning_rate, foreach=True)]
+        return [adam(self.module.parameters(), lr=self.settings.learning_rate)]
 
     def scaled(self, x: Tensor) -> Tensor:
         return (x - self.module.shift) / self.module.scale

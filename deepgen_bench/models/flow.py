@@ -17,6 +17,7 @@ from zuko.transforms import MonotonicRQSTransform
 from deepgen_bench.memory import in_blocks, within_memory
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
 from deepgen_bench.models.looped import Looped
+from deepgen_bench.training.adam import adam
 from deepgen_bench.training.fit import State
 from deepgen_bench.training.streams import Draws
 
@@ -91,7 +92,7 @@ class Flow(OnePassModel):
 
     def optimisers(self) -> list[Optimizer]:
         s = self.settings
-        return [AdamW(self.module.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay, foreach=True)]
+        return [adam(self.module.parameters(), AdamW, lr=s.learning_rate, weight_decay=s.weight_decay)]
 
     def squeezed(self, x: Tensor) -> Tensor:
         return self.settings.alpha + (1 - 2 * self.settings.alpha) * x

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
+from deepgen_bench.training.adam import adam
 from deepgen_bench.training.streams import Draws
 
 # validation by sliced W2: enough projections and points to rank checkpoints, cheap enough to run 25 times
@@ -103,8 +104,8 @@ class MinimaxGAN(AdversarialModel):
     def optimisers(self) -> list[Optimizer]:
         s, betas = self.settings, (self.settings.beta1, 0.999)
         return [
-            Adam(self.module.generator.parameters(), lr=s.learning_rate, betas=betas, foreach=True),
-            Adam(self.module.critic.parameters(), lr=s.discriminator_learning_rate, betas=betas, foreach=True),
+            adam(self.module.generator.parameters(), lr=s.learning_rate, betas=betas),
+            adam(self.module.critic.parameters(), lr=s.discriminator_learning_rate, betas=betas),
         ]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:

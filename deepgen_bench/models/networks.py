@@ -64,7 +64,7 @@ class ConvTranspose2d(nn.Module):
         outputs = self.bias.shape[1]
         if outputs <= FEW_CHANNELS:
             columns = self.weight.flatten(2).mT[:, None] @ x.flatten(3)
-            size = [2 * side for side in x.shape[3:]]
+            size = 2 * x.shape[3], 2 * x.shape[4]
             out = F.fold(columns.flatten(0, 1), size, 4, stride=2, padding=1)
             return out.unflatten(0, x.shape[:2]) + self.bias[:, None, :, None, None]
         parts = zip(x, self.weight, self.bias, strict=True)

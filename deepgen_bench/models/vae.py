@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
+from deepgen_bench.training.adam import adam
 from deepgen_bench.training.streams import Draws
 
 
@@ -55,7 +56,7 @@ class VAE(DecoderModel):
 
     def optimisers(self) -> list[Optimizer]:
         s = self.settings
-        return [Adam(self.module.parameters(), lr=s.learning_rate, eps=s.epsilon, foreach=True)]
+        return [adam(self.module.parameters(), lr=s.learning_rate, eps=s.epsilon)]
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z|x), each (S, B, Z)."""

@@ -3,9 +3,10 @@
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer, RMSprop
+from torch.optim import Optimizer, RMSprop
 
 from deepgen_bench.models.gan import AdversarialModel
+from deepgen_bench.training.adam import adam
 
 
 class WGAN(AdversarialModel):
@@ -47,7 +48,7 @@ class PenalisedWGAN(WGAN):
     def optimisers(self) -> list[Optimizer]:
         rate = self.settings.learning_rate
         networks = self.module.generator, self.module.critic
-        return [Adam(net.parameters(), lr=rate, betas=(0.0, 0.9), foreach=True) for net in networks]
+        return [adam(net.parameters(), lr=rate, betas=(0.0, 0.9)) for net in networks]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         mix = self.noise.uniform(real.shape[1], 1)
