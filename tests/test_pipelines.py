@@ -10,6 +10,9 @@ import pandas as pd
 import yaml
 from project import QUICK, Project
 
+from deepgen_bench.stages.aggregate import aggregate_partly
+from deepgen_bench.store import store_of
+
 
 def test_the_quick_experiment_is_what_the_package_says(finished: Project) -> None:
     command = [sys.executable, "-m", "deepgen_bench", "verify", "results/quick", "quick"]
@@ -114,6 +117,9 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
     source.write_text(source.read_text().replace('raise ZeroDivisionError("no such <model> | at all")', "return []"))
     copy.run(config=copy.variant(name="partly", models={"oracle": {}, "gaussian": {}}))
     assert (home / "metrics.csv").is_file() and not (home / "partial").exists()
+    # a job after these may fail as well, which makes nothing of theirs partial
+    assert aggregate_partly(store_of(home)).endswith("results/partly: all of it is measured, and aggregated")
+    assert not (home / "partial").exists()
 
 
 def test_results_of_another_version_are_refused(copy: Project) -> None:

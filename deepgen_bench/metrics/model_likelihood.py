@@ -228,11 +228,11 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
 
     def log_likelihoods(some: slice) -> list[Any]:
         """Of the examples in `some` and all of their draws; a single example is broadcast and not copied."""
-        flat = z[some].flatten(0, 1)
-        xs = x[some] if some.stop - some.start == 1 else x[some].repeat_interleave(k, 0)
+        xs, flat = x[some], z[some].flatten(0, 1)
+        owner = torch.arange(len(xs), device=x.device).repeat_interleave(k)
 
         def block(part: slice) -> Any:
-            return model.log_likelihood((xs if len(xs) == 1 else xs[part])[None], flat[None, part])[0]
+            return model.log_likelihood((xs if len(xs) == 1 else xs[owner[part]])[None], flat[None, part])[0]
 
         return in_blocks(block, len(flat), rows)
 

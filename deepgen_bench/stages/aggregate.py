@@ -1,6 +1,7 @@
 """Join what the jobs have measured: all of it, or what there is of an experiment that did not come to its end."""
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,9 @@ def aggregate_partly(store: Store) -> str:
             stand_in = store.partial / "failed" / f"{dataset}_{model}_{kind}_{block}.csv"
             write_measured(stand_in, failed_rows(store, *part, why))
             there.append(stand_in)
+    if not lost and is_newer(store.home / SEAL, there):
+        # it was a later job that failed, and no other run would clear this away
+        return f"{store.home}: all of it is measured, and aggregated"
     if len(list(store.partial.glob("failed/*.csv"))) == len(there):
         raise UserError(f"{store.home}: nothing has been measured yet")
     summary.aggregate(there, store.partial)
@@ -73,6 +77,10 @@ def aggregate_partly(store: Store) -> str:
     missing = [f"- {', '.join(blocks)}: {why}" for why, blocks in lost.items()]
     said = f"{store.partial}: tables of {whole} of {len(there)} parts"
     return "\n".join([f"{said}; missing", *missing] if missing else [said])
+
+
+def is_newer(path: Path, others: Sequence[Path]) -> bool:
+    return path.is_file() and all(path.stat().st_mtime >= other.stat().st_mtime for other in others)
 
 
 def first_reason(store: Store, dataset: str, model: str, block: int, kind: str) -> str:
