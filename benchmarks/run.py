@@ -59,6 +59,8 @@ One process of one thread, one round.
 
 ## The pipeline: configs/default.yaml
 
+From nothing, every job with Python's own account of its imports, which makes them slower.
+
 {markdown(account)}
 """
 
