@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.processor import vector_instructions
+from deepgen_bench.device import strict_kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "deepgen_bench"
@@ -58,8 +58,7 @@ def environment(contender: Contender) -> dict[str, str]:
     chosen = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     if contender.name == OURS:
         # what deepgen_bench.device.set_threads sets, which costs speed as well
-        instructions = "AVX512" if "avx512f" in vector_instructions() else "AVX2"
-        chosen |= {"MKL_CBWR": f"{instructions},STRICT", "OMP_WAIT_POLICY": "PASSIVE"}
+        chosen |= {"MKL_CBWR": strict_kernels(), "OMP_WAIT_POLICY": "PASSIVE"}
     return os.environ | chosen | {"POT_BACKEND_DISABLE_PYTORCH": "1"}
 
 

@@ -20,13 +20,17 @@ SCHEDULER_JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 TAKEN: list[IO[str]] = []
 
 
+def strict_kernels() -> str:
+    """What to ask MKL for. It rounds a product by where in memory its operands begin, and that differs between
+    replicates of odd widths; strict results, which only these two sets of kernels can give, do not."""
+    return "AVX512,STRICT" if "avx512f" in vector_instructions() else "AVX2,STRICT"
+
+
 def set_threads() -> None:
     """Fix threads and rounding of numerical libraries; must run before numpy or torch is imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(THREADS)
-    # MKL rounds a product by where in memory its operands begin, and that differs between replicates of odd widths.
-    # Asked for strict results it does not, which only these two sets of kernels can give.
-    os.environ["MKL_CBWR"] = "AVX512,STRICT" if "avx512f" in vector_instructions() else "AVX2,STRICT"
+    os.environ["MKL_CBWR"] = strict_kernels()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # without it products on a GPU differ from run to run; read when CUDA is initialised
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"

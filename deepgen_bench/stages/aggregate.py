@@ -75,8 +75,8 @@ def aggregate_partly(store: Store) -> str:
     write_tables(load_results(store.partial), store.partial / "tables", paired=load_paired(store.partial))
     whole = len(there) - sum(map(len, lost.values()))
     missing = [f"- {', '.join(blocks)}: {why}" for why, blocks in lost.items()]
-    said = f"{store.partial}: tables of {whole} of {len(there)} parts"
-    return "\n".join([f"{said}; missing", *missing] if missing else [said])
+    said = f"{store.partial}: tables of {whole} of {len(there)} parts{'; missing' if missing else ''}"
+    return "\n".join([said, *missing])
 
 
 def is_newer(path: Path, others: Sequence[Path]) -> bool:
