@@ -71,10 +71,13 @@ def pythae(n: int, k: int, rows: int) -> Measured:
         linears = [layer for layer in theirs.network if isinstance(layer, torch.nn.Linear)]
         for layer, stacked in zip(linears, [layer for layer in own if hasattr(layer, "weight")], strict=True):
             layer.weight.data, layer.bias.data = stacked.weight[0].T.contiguous(), stacked.bias[0, 0]
-    # encoders of deepgen_bench see data shifted and scaled
+    # encoders of deepgen_bench see data shifted and scaled, and its logits begin at the data's mean
     first = peer.encoder.network[0]
-    first.bias.data = first.bias - first.weight.sum(1)
+    first.bias.data = first.bias - 2 * first.weight @ model.module.shift[0, 0]
     first.weight.data = 2 * first.weight
+    last = [layer for layer in peer.decoder.network if isinstance(layer, torch.nn.Linear)][-1]
+    nothing = torch.zeros(1, 1, SETTINGS["latent_dim"])
+    last.bias.data = last.bias + (model.decode(nothing) - model.module.decoder(nothing))[0, 0]
     images = torch.as_tensor(x[:n], dtype=torch.float32).view(-1, *SHAPE)
     set_threads_of_environment()
 

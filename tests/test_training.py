@@ -84,7 +84,7 @@ def test_every_optimiser_follows_the_schedule(small_settings, small_splits, fit,
     settings = small_settings("gan", schedule=schedule, learning_rate=0.01, discriminator_learning_rate=0.02)
     model = make_model("gan", settings, small_splits("gaussian_ring").spec, "cpu")
     fit(model, small_splits("gaussian_ring"), [0], 7)
-    rates = [optimiser.param_groups[0]["lr"] for optimiser in model.active]
+    rates = [optimiser.rate for optimiser in model.active]
     assert rates == pytest.approx([0.01 * last, 0.02 * last])
 
 

@@ -8,13 +8,14 @@ import torch
 from scipy.stats import bernoulli, multivariate_normal, norm
 from torch.distributions import Normal, kl_divergence
 
+from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.likelihood import nested_iw_elbo
 from deepgen_bench.metrics.model_likelihood import bounds, weigh
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.vae import VAE, kl_to_standard_normal, standard_normal_log_prob
+from deepgen_bench.models.vae import RAREST, VAE, kl_to_standard_normal, standard_normal_log_prob
 from deepgen_bench.training.streams import Draws
 
 
@@ -222,3 +223,21 @@ def test_training_approaches_the_entropy_and_does_not_pass_it():
     (fit,) = model.fit(TrainingData(x[:3000], x[3000:]), [0], Streams(0, "d", "m"), 400 * 128, lambda *call: None)
     truth = marginal.logpdf(x[3000:]).mean()
     assert truth - 0.3 < fit.curves[-1]["validation_elbo"] < truth + 0.03
+
+
+@pytest.mark.parametrize("decoder", ["gaussian", "bernoulli"])
+def test_images_are_seen_around_their_mean_where_the_decoder_begins(decoder):
+    """In the representation that the model is trained on, and bits that never vary have no infinite logits."""
+    levels, rng = 256, np.random.default_rng(0)
+    images = (rng.integers(0, levels, (500, 1, 2, 3)) // np.arange(1, 7).reshape(1, 2, 3)).astype(np.uint8)
+    images[:, 0, 1, 1:] = 0, 255
+    model = vae(6, "image", (1, 2, 3), levels, hidden=(), decoder=decoder)
+    model.module = model.build([torch.Generator().manual_seed(s) for s in range(2)])
+    model.fit_scale(images)
+    made = dequantise if decoder == "gaussian" else binarise
+    x = np.mean([made(images, levels, np.random.default_rng(s)) for s in range(40)], axis=(0, 1))
+    np.testing.assert_allclose(model.module.shift[1, 0], x, atol=0.01)
+    model.module.decoder[0].bias.data.zero_()
+    begins = model.decode(torch.zeros(2, 1, 2))[0, 0].detach()
+    begins = begins.numpy() if decoder == "gaussian" else begins.sigmoid().numpy()
+    np.testing.assert_allclose(begins, x if decoder == "gaussian" else x.clip(RAREST, 1 - RAREST), atol=0.01)

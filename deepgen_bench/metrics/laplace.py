@@ -111,12 +111,14 @@ def _climb(decoder: Decoder, x: "Tensor", start: "Tensor") -> "Tensor":
     """z (m, Z) at modes of p(z|x), from `start`, for x (m, D)."""
     import torch
 
+    from deepgen_bench.training.optimisers import Adam
+
     z = start.clone().requires_grad_()
     # rows do not meet: Adam scales every number by itself
-    optimiser = torch.optim.Adam([z], lr=RATE)
+    optimiser = Adam([z], RATE)
     for step in range(ASCENT):
         if step == round(0.7 * ASCENT):
-            optimiser.param_groups[0]["lr"] = RATE / 10
+            optimiser.set_rate(0.1)
         (z.grad,) = torch.autograd.grad(-_log_joint(decoder, x, z).sum(), [z])
         optimiser.step()
     return z.detach()

@@ -3,12 +3,10 @@
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError
@@ -17,6 +15,7 @@ from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
+from deepgen_bench.training.optimisers import Optimiser
 from deepgen_bench.training.streams import Draws
 
 STAGES = 8
@@ -47,7 +46,7 @@ class Networks(nn.Module):
             self.add_module(name, network)
 
     def fit_scale(self, data: np.ndarray) -> None:
-        """Shift and scale of vectors, from the training split. Images keep 0.5 and 0.5."""
+        """Shift and scale of vectors, from the training split."""
         self.shift[:] = torch.as_tensor(data.mean(0), dtype=torch.float32)
         self.scale[:] = float(np.sqrt(data.var(0).mean()))
 
@@ -71,7 +70,7 @@ class DeepModel(GenerativeModel):
         """Freshly initialised networks, one replicate for each generator."""
 
     @abstractmethod
-    def optimisers(self) -> list[Optimizer]:
+    def optimisers(self) -> list[Optimiser]:
         """The optimisers of `self.module`'s networks."""
 
     @abstractmethod
@@ -136,14 +135,10 @@ class DeepModel(GenerativeModel):
         held_out = Batches(data.validation, self.spec, self.representation, 1, draws, draws)
         self.validation = held_out.all(limit=2000)
         self.active = self.optimisers()
-        self.initial_rates = [its["lr"] for its in self.parameter_groups()]
-        if self.device != "cpu":
-            # so that a graph of the step can read learning rates and count its steps
-            for its in self.parameter_groups():
-                its |= {"capturable": True, "lr": torch.tensor(its["lr"], device=self.device)}
         return train(self, group, max(1, budget // size), size, progress, self.keeper)
 
     def fit_scale(self, train: np.ndarray) -> None:
+        """Images keep 0.5 and 0.5."""
         if self.spec.levels is None:
             self.module.fit_scale(train)
 
@@ -151,14 +146,8 @@ class DeepModel(GenerativeModel):
         if self.settings.schedule == "constant":
             return
         factor = left if self.settings.schedule == "linear" else staged(1 - left)
-        for group, rate in zip(self.parameter_groups(), self.initial_rates, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate * factor)
-            else:
-                group["lr"] = rate * factor
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return [group for optimiser in self.active for group in optimiser.param_groups]
+        for optimiser in self.active:
+            optimiser.set_rate(factor)
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -168,18 +157,13 @@ class DeepModel(GenerativeModel):
         # learning rates follow from the step, and gradients are made anew in each
         state = named("module.", self.module.state_dict())
         for i, optimiser in enumerate(self.active):
-            for parameter, entries in optimiser.state_dict()["state"].items():
-                state |= named(f"optimiser_{i}.{parameter}.", entries)
+            state |= named(f"optimiser_{i}.", optimiser.state_dict())
         return state | {"noise": self.noise.state(), "indices": self.indices.state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.module.load_state_dict(under("module.", state))
         for i, optimiser in enumerate(self.active):
-            entries: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in under(f"optimiser_{i}.", state).items():
-                parameter, entry = name.split(".")
-                entries.setdefault(int(parameter), {})[entry] = tensor
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
+            optimiser.load_state_dict(under(f"optimiser_{i}.", state))
         self.noise.restore(state["noise"])
         self.indices.restore(state["indices"])
 

@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks, check_sides
 from deepgen_bench.models.looped import Looped
-from deepgen_bench.models.networks import Linear
+from deepgen_bench.models.networks import Linear, silu
 from deepgen_bench.models.unet import UNet
-from deepgen_bench.training.adam import adam
+from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.streams import Draws
 
 # log signal-to-noise ratios of the data side and of the noise side; data have a variance of about 1
@@ -85,9 +84,7 @@ class DiffusionMLP(nn.Module):
         modulations = [layer(time).chunk(2, -1) for layer in self.times]
         h = waves(z, self.octaves)
         for layer, (scale, shift) in zip(self.layers, modulations, strict=False):
-            h = layer(h) * (1 + scale) + shift
-            # SiLU; torch's own, as its sigmoid, rounds by place in the tensor
-            h = h * (0.5 + 0.5 * (0.5 * h).tanh())
+            h = silu(layer(h) * (1 + scale) + shift)
         scale, shift = modulations[-1]
         return self.head(h) + scale * z + shift
 
@@ -172,8 +169,8 @@ class Diffusion(DeepModel):
             network = DiffusionMLP(self.spec.dim, s.hidden, s.octaves, generators)
         return DiffusionNetworks(len(generators), self.spec.dim, network)
 
-    def optimisers(self) -> list[Optimizer]:
-        return [adam(self.module.parameters(), lr=self.settings.learning_rate)]
+    def optimisers(self) -> list[Optimiser]:
+        return [Adam(self.module.parameters(), self.settings.learning_rate)]
 
     def scaled(self, x: Tensor) -> Tensor:
         return (x - self.module.shift) / self.module.scale

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
 from zuko.distributions import DiagNormal
 from zuko.flows import Flow as ZukoFlow
 from zuko.flows import GeneralCouplingTransform, LazyTransform, MaskedAutoregressiveTransform, UnconditionalDistribution
@@ -17,8 +16,8 @@ from zuko.transforms import MonotonicRQSTransform
 from deepgen_bench.memory import in_blocks, within_memory
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
 from deepgen_bench.models.looped import Looped
-from deepgen_bench.training.adam import adam
 from deepgen_bench.training.fit import State
+from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.streams import Draws
 
 # values of the noise in each grey level by which dequantised images are scaled
@@ -90,9 +89,9 @@ class Flow(OnePassModel):
         self.module.shift[:] = torch.as_tensor(mean)
         self.module.scale[:] = torch.as_tensor(np.sqrt(square - mean**2))
 
-    def optimisers(self) -> list[Optimizer]:
+    def optimisers(self) -> list[Optimiser]:
         s = self.settings
-        return [adam(self.module.parameters(), AdamW, lr=s.learning_rate, weight_decay=s.weight_decay)]
+        return [Adam(self.module.parameters(), s.learning_rate, weight_decay=s.weight_decay)]
 
     def squeezed(self, x: Tensor) -> Tensor:
         return self.settings.alpha + (1 - 2 * self.settings.alpha) * x

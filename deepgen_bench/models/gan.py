@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
-from deepgen_bench.training.adam import adam
+from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.streams import Draws
 
 # validation by sliced W2: enough projections and points to rank checkpoints, cheap enough to run 25 times
@@ -101,11 +100,11 @@ class AdversarialModel(DecoderModel):
 class MinimaxGAN(AdversarialModel):
     """min over G, max over D of E log D(x) + E log(1 - D(G(z))), as written (Goodfellow et al. 2014, eq. 1)."""
 
-    def optimisers(self) -> list[Optimizer]:
+    def optimisers(self) -> list[Optimiser]:
         s, betas = self.settings, (self.settings.beta1, 0.999)
         return [
-            adam(self.module.generator.parameters(), lr=s.learning_rate, betas=betas),
-            adam(self.module.critic.parameters(), lr=s.discriminator_learning_rate, betas=betas),
+            Adam(self.module.generator.parameters(), s.learning_rate, betas),
+            Adam(self.module.critic.parameters(), s.discriminator_learning_rate, betas),
         ]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from deepgen_bench.models.networks import stacked
+
 
 class Looped(nn.Module):
     """(S, …) → (S, …) by `make`'s module, called for one replicate after the other with its own parameters and buffers.
@@ -40,4 +42,4 @@ class Looped(nn.Module):
         for replicate, parts in enumerate(zip(*inputs, strict=True)):
             own = {name: each[replicate] for name, each in tensors.items()}
             results.append(functional_call(self.skeleton[0], own, parts, options))
-        return torch.stack(results)
+        return stacked(results)

@@ -13,11 +13,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FEW_CHANNELS = 4
+# numbers that torch's vectorised loops take at once: two of the widest registers
+LOOP = 32
+
+
+def silu(x: Tensor) -> Tensor:
+    """x σ(x), in the shape of x (S, …).
+
+    Torch's own rounds what is left at the end of a tensor otherwise, so that the last replicate's numbers would depend
+    on how many there are, unless each fills its vectorised loops.
+    """
+    whole = x.device.type != "cpu" or (x.is_contiguous() and x[0].numel() % LOOP == 0)
+    return F.silu(x) if whole else x * (0.5 + 0.5 * (0.5 * x).tanh())
 
 
 def uniform(shape: Sequence[int], bound: float, generators: Sequence[torch.Generator]) -> nn.Parameter:
     """A parameter (S, *shape) uniform on [-bound, bound], each replicate drawn from its own generator."""
     return nn.Parameter(torch.stack([(torch.rand(*shape, generator=g) * 2 - 1) * bound for g in generators]))
+
+
+def stacked(parts: Sequence[Tensor]) -> Tensor:
+    """(S, …) of S tensors; of a single one without a copy."""
+    return parts[0][None] if len(parts) == 1 else torch.stack(list(parts))
 
 
 class Linear(nn.Module):
@@ -44,7 +61,7 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = zip(x, self.weight, self.bias, strict=True)
-        return torch.stack([F.conv2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
+        return stacked([F.conv2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
 
 
 class ConvTranspose2d(nn.Module):
@@ -68,7 +85,7 @@ class ConvTranspose2d(nn.Module):
             out = F.fold(columns.flatten(0, 1), size, 4, stride=2, padding=1)
             return out.unflatten(0, x.shape[:2]) + self.bias[:, None, :, None, None]
         parts = zip(x, self.weight, self.bias, strict=True)
-        return torch.stack([F.conv_transpose2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
+        return stacked([F.conv_transpose2d(xs, w, b, stride=2, padding=1) for xs, w, b in parts])
 
 
 class BatchNorm(nn.Module):
@@ -88,7 +105,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = zip(x, self.running_mean, self.running_var, self.weight, self.bias, strict=True)
-        return torch.stack([F.batch_norm(xs, m, v, w, b, self.training, self.momentum) for xs, m, v, w, b in parts])
+        return stacked([F.batch_norm(xs, m, v, w, b, self.training, self.momentum) for xs, m, v, w, b in parts])
 
 
 class MLP(nn.Sequential):

@@ -4,16 +4,19 @@
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from deepgen_bench.memory import within_memory
 from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
-from deepgen_bench.training.adam import adam
+from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.streams import Draws
+
+# least probability of a bit that a Bernoulli decoder begins with
+RAREST = 1e-3
 
 
 class VAENetworks(Networks):
@@ -54,9 +57,20 @@ class VAE(DecoderModel):
         encoder = self.down(2 * s.latent_dim, generators)
         return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
 
-    def optimisers(self) -> list[Optimizer]:
+    def fit_scale(self, train: np.ndarray) -> None:
+        """Images are seen around their mean, where the decoder begins.
+
+        Around 0.5 most of an image is -1 everywhere, and all weights of the encoder's first layer move together.
+        """
+        super().fit_scale(train)
+        if levels := self.spec.levels:
+            mean = train.reshape(len(train), -1).mean(0)
+            mean = mean / (levels - 1) if self.representation == "binarised" else (mean + 0.5) / levels
+            self.module.shift[:] = torch.as_tensor(mean)
+
+    def optimisers(self) -> list[Optimiser]:
         s = self.settings
-        return [adam(self.module.parameters(), lr=s.learning_rate, eps=s.epsilon)]
+        return [Adam(self.module.parameters(), s.learning_rate, epsilon=s.epsilon)]
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(z|x), each (S, B, Z)."""
@@ -66,7 +80,11 @@ class VAE(DecoderModel):
     def decode(self, z: Tensor) -> Tensor:
         """The Gaussian decoder's mean in data units, or the Bernoulli decoder's logits, (S, B, D)."""
         out = self.module.decoder(z)
-        return out if self.settings.decoder == "bernoulli" else self.module.shift + self.module.scale * out
+        if self.settings.decoder == "bernoulli":
+            mean = self.module.shift.clamp(RAREST, 1 - RAREST)
+            # not `logit`, which rounds by place in the tensor
+            return out + (mean.log() - (1 - mean).log())
+        return self.module.shift + self.module.scale * out
 
     def log_tau(self) -> Tensor:
         """log τ in data units, (S, 1, 1)."""

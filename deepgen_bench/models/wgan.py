@@ -3,10 +3,9 @@
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer, RMSprop
 
 from deepgen_bench.models.gan import AdversarialModel
-from deepgen_bench.training.adam import adam
+from deepgen_bench.training.optimisers import Adam, Optimiser, RMSprop
 
 
 class WGAN(AdversarialModel):
@@ -31,9 +30,9 @@ class WGAN(AdversarialModel):
 class ClippedWGAN(WGAN):
     """Weights of the critic clipped after every update, RMSProp (Arjovsky et al. 2017, algorithm 1)."""
 
-    def optimisers(self) -> list[Optimizer]:
+    def optimisers(self) -> list[Optimiser]:
         rate = self.settings.learning_rate
-        return [RMSprop(net.parameters(), lr=rate) for net in (self.module.generator, self.module.critic)]
+        return [RMSprop(net.parameters(), rate) for net in (self.module.generator, self.module.critic)]
 
     @torch.no_grad()
     def after_critic_step(self) -> None:
@@ -45,10 +44,10 @@ class ClippedWGAN(WGAN):
 class PenalisedWGAN(WGAN):
     """Gradient penalty on points between real and generated ones (Gulrajani et al. 2017, arXiv 1704.00028, eq. 3)."""
 
-    def optimisers(self) -> list[Optimizer]:
+    def optimisers(self) -> list[Optimiser]:
         rate = self.settings.learning_rate
         networks = self.module.generator, self.module.critic
-        return [adam(net.parameters(), lr=rate, betas=(0.0, 0.9)) for net in networks]
+        return [Adam(net.parameters(), rate, (0.0, 0.9)) for net in networks]
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         mix = self.noise.uniform(real.shape[1], 1)

@@ -15,7 +15,7 @@ from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.networks import MLP
 from deepgen_bench.runs import make_model
 from deepgen_bench.theory.claim import Claim
-from deepgen_bench.training.adam import adam
+from deepgen_bench.training.optimisers import Adam
 from deepgen_bench.training.streams import Draws
 
 Sampler = Callable[[Draws, int], Tensor]
@@ -67,9 +67,9 @@ def judges(
     generators = [torch.Generator().manual_seed(seed) for seed in claim.seeds(f"{role} init", replicates)]
     draws = Draws(claim.seeds(f"{role} draws", replicates), "cpu")
     network = MLP(real(Draws([0], "cpu"), 1).shape[-1], hidden, 1, generators)
-    optimiser = adam(network.parameters(), lr=rate, betas=(0.5, 0.99))
+    optimiser = Adam(network.parameters(), rate, (0.5, 0.99))
     for step in range(1, steps + 1):
-        optimiser.param_groups[0]["lr"] = rate * (1 - (step - 1) / steps)
+        optimiser.set_rate(1 - (step - 1) / steps)
         value = loss(network, real(draws, batch), fake(draws, batch), draws)
         optimiser.zero_grad()
         value.sum().backward()
