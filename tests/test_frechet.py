@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgen_bench.errors import UserError
+from deepgen_bench.metrics import frechet
 from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.estimate import Estimate
 from deepgen_bench.metrics.frechet import (
@@ -261,3 +262,28 @@ def test_extrapolation_in_many_dimensions(n: int, d: int) -> None:
     found = frechet_distance_infinity(x, y)
     assert found.std_error is not None and abs(found.value - truth) < 3 * found.std_error < 0.15
     assert distance(x, y) - truth > 0.05
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("n", [150, 900])
+def test_a_gram_matrix_gives_the_singular_values_within_its_bound(n: int, decay: float) -> None:
+    rng = np.random.default_rng(0)
+    scale = np.arange(1, 301) ** -decay
+    x, y = (rng.standard_normal((n, 300)) * scale for _ in range(2))
+    product = frechet._factor(x) @ frechet._factor(y).T
+    total, bound = frechet._by_gram_matrix(product)
+    assert abs(total - np.linalg.svd(product, compute_uv=False).sum()) <= bound
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e-12, 1e-3, 1.0])
+@pytest.mark.parametrize("decay", [0.0, 1.0, 3.0])
+def test_a_gram_matrix_is_used_where_it_costs_no_accuracy(
+    monkeypatch: pytest.MonkeyPatch, decay: float, shift: float
+) -> None:
+    """Also where the distance is nearly 0, which is the difference of two sums of the size of the traces."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 300)) * np.arange(1, 301) ** -decay
+    y = x * (1 + shift)
+    found = distance(x, y)
+    monkeypatch.setattr(frechet, "SMALL", 1000)
+    assert found == pytest.approx(distance(x, y), rel=2e-7, abs=1e-12)

@@ -25,6 +25,15 @@ FEWER_GROUPS = 12
 
 LARGE_DIMENSION = 512
 
+SMALL = 256
+"""Up to here singular values take no longer than the eigenvalues of a Gram matrix, which take a quarter at 2,048."""
+
+GRAM_TOLERANCE = 1e-7
+"""Of the distance: what those eigenvalues may cost it in accuracy; they hold the squares, and half of the digits."""
+
+ROUNDINGS = 32
+"""Of the largest eigenvalue; three times what was found for spectra 1/i to 1/i³ in 300 to 768 dimensions."""
+
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and unbiased covariance (d, d), float64, of `features` (n, d) with n >= 2."""
@@ -109,10 +118,28 @@ def frechet_distance_from_moments(
 
 def _distance(mean1: np.ndarray, factor1: np.ndarray, mean2: np.ndarray, factor2: np.ndarray) -> float:
     shift = mean1 - mean2
-    traces = np.sum(factor1**2) + np.sum(factor2**2)
-    cross = np.linalg.svd(factor1 @ factor2.T, compute_uv=False).sum()
-    # cross <= |A||B| <= traces / 2 (von Neumann), so a negative value can only be rounding
-    return max(float(shift @ shift + traces - 2 * cross), 0.0)
+    rest = float(shift @ shift + np.sum(factor1**2) + np.sum(factor2**2))
+    product = factor1 @ factor2.T
+    if len(product) > SMALL:
+        cross, error = _by_gram_matrix(product)
+        if 2 * error <= GRAM_TOLERANCE * (rest - 2 * cross):
+            return rest - 2 * cross
+    # A B' has at most half of both traces (von Neumann), so a negative value can only be rounding
+    return max(rest - 2 * float(np.linalg.svd(product, compute_uv=False).sum()), 0.0)
+
+
+def _by_gram_matrix(product: np.ndarray) -> tuple[float, float]:
+    """The sum of the singular values s of `product` (r, c) from the eigenvalues s² of its Gram matrix, and a bound on
+    its error.
+
+    Each eigenvalue is off by e, at most some `ROUNDINGS` of the largest, and so s by at most e / s and the root of e.
+    """
+    narrow = product if product.shape[0] <= product.shape[1] else product.T
+    squares = np.maximum(np.linalg.eigvalsh(narrow @ narrow.T), 0.0)
+    values = np.sqrt(squares)
+    off = ROUNDINGS * np.finfo(float).eps * squares[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(values.sum()), float(np.fmin(np.sqrt(off), off / values).sum())
 
 
 def _centred_pair(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
