@@ -10,6 +10,8 @@ from benchmarks.measure import seconds_of
 
 SETTINGS = {"decoder": "bernoulli", "hidden": [200, 200], "latent_dim": 50, "batch_size": 100, "learning_rate": 0.001}
 SHAPE = [1, 28, 28]
+# threads and processes
+WAYS = ((1, 1), (2, 1), (1, 2))
 Measured = Callable[[], dict[str, Any]]
 
 
@@ -117,7 +119,7 @@ def set_threads_of_environment() -> None:
 
 def contests() -> list[Contest]:
     n, k = 32, 5000
-    contenders = [Contender(OURS, "importance", "ours", {"n": n, "k": k}, *way) for way in ((1, 1), (2, 1), (1, 2))]
+    contenders = [Contender(OURS, "importance", "ours", {"n": n, "k": k}, *way) for way in WAYS]
     contenders += [
         Contender("pythae", "importance", "pythae", {"n": n, "k": k, "rows": rows}, threads)
         for rows in (100, 1000)
@@ -126,7 +128,9 @@ def contests() -> list[Contest]:
     # for two models at once, as ours are for two seeds
     both = {"n": n, "k": k, "rows": 1000}
     contenders.append(Contender("pythae, a process a core", "importance", "pythae", both, 1, 2))
-    contenders += [Contender("decoder's products alone", "importance", "products", {"rows": 1000}, t) for t in (1, 2)]
+    contenders += [
+        Contender("decoder's products alone", "importance", "products", {"rows": 1000}, *way) for way in WAYS
+    ]
     # the values' Monte-Carlo errors are about a tenth of this
     case = f"IW-ELBO, K = {k:,}, {n} examples"
     return [Contest(case, "examples·K/s", tuple(contenders), {"pythae": 4.0}, agreement=5e-3)]

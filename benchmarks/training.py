@@ -1,6 +1,7 @@
 """Training steps: stacked replicates against a plain PyTorch loop with a DataLoader, pythae and the arithmetic."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,19 @@ def vae_flop(settings: dict[str, Any], dim: int) -> float:
     return 2.0 * settings["batch_size"] * (3 * sum(products) - products[0])
 
 
+def conv_gan_flop(settings: dict[str, Any], side: int) -> float:
+    """Of one step of a convolutional GAN for grey images: the discriminator on real and generated ones, then the
+    generator through it. What a product with weights takes forward, it takes again for each gradient."""
+    c, small, width = settings["channels"], (side // 4) ** 2, settings["hidden"][0]
+    first_up, last_up = settings["latent_dim"] * 4 * c * small, small * 128 * c**2 + 4 * small * 32 * c
+    first_down, last_down = 4 * small * 16 * c, small * 32 * c**2 + small * 2 * c * width + width
+    # forward without gradients, then with both but for the first layer's by its inputs
+    generator = (1 + 2) * first_up + (1 + 3) * last_up
+    # twice as many examples, with both gradients but for the first layer's by its inputs; then once, by inputs alone
+    critic = (2 * 2 + 2) * first_down + (2 * 3 + 2) * last_down
+    return 2.0 * settings["batch_size"] * (generator + critic)
+
+
 def contest(case: str, model: str, settings: dict[str, Any], shape: tuple[int, ...], target: float) -> Contest:
     """Both cores with five replicates each (convolutions: one) against one network."""
     common = {"model": model, "settings": settings, "shape": list(shape)}
@@ -132,9 +146,11 @@ def contest(case: str, model: str, settings: dict[str, Any], shape: tuple[int, .
     if model == "vae":
         own = {"settings": settings, "shape": list(shape), "workers": 0}
         peers += [Contender("pythae", "training", "pythae", own, threads) for threads in (1, 2)]
-        flop = vae_flop(settings, int(np.prod(shape)))
-        peers.append(Contender("arithmetic", "training", "arithmetic", {"flop": flop}, 1, 2))
+        peers.append(Contender("arithmetic", "training", "arithmetic", {"flop": vae_flop(settings, prod(shape))}, 1, 2))
         targets |= {"arithmetic": 0.5} if shape == IMAGES else {}
+    if settings.get("network") == "conv":
+        flop = conv_gan_flop(settings, shape[1])
+        peers.append(Contender("arithmetic", "training", "arithmetic", {"flop": flop}, 1, 2))
     return Contest(f"training, {case}", "seed-steps/s", (ours_too, *peers), targets)
 
 

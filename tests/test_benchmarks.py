@@ -75,6 +75,15 @@ def test_floating_point_operations_of_a_step_are_those_of_its_products():
     assert training.vae_flop(training.VAE, 784) == by_hand
 
 
+def test_floating_point_operations_of_a_convolutional_step():
+    """Of the generator: forward for the discriminator's step, then forward and back in its own; and so on."""
+    settings = {"channels": 32, "hidden": [256], "latent_dim": 64, "batch_size": 10}
+    up = {"linear": 64 * 128 * 49, "first": 49 * 128 * 64 * 16, "last": 196 * 64 * 16}
+    down = {"first": 196 * 32 * 16, "last": 49 * 64 * 32 * 16, "linear": 49 * 64 * 256, "head": 256}
+    by_hand = 4 * sum(up.values()) - up["linear"] + 8 * sum(down.values()) - 2 * down["first"]
+    assert training.conv_gan_flop(settings, 28) == 2 * 10 * by_hand
+
+
 def test_imports_are_read_from_logs():
     log = (
         "import time: self [us] | cumulative | imported package\nimport time:       120 |        340 |   numpy\nhello\n"
