@@ -14,7 +14,7 @@ from deepgen_bench.config import load_experiment
 from deepgen_bench.errors import UserError
 from deepgen_bench.identity import parse
 from deepgen_bench.plan import Plan
-from deepgen_bench.report.theory import chapters, table, verdict_of, write_theory
+from deepgen_bench.report.theory import chapters, summary, table, verdict_of, write_theory
 from deepgen_bench.stages.claim import measure_claim
 from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
@@ -211,7 +211,7 @@ def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatc
     monkeypatch.setattr(CLAIMS["bound"], "evidence", lambda self: Evidence([Row("q", "s", None, 2.0, 0.1)]))
     measure_claim(store, "bound")
     assert "q, s: 2, context" in capsys.readouterr().out
-    assert write_theory({"bound": store.theory("bound")}, tmp_path) == "1 of 1 claims undecided"
+    assert write_theory({"bound": store.theory("bound")}, tmp_path) == "1 of 1 claims is undecided"
 
 
 @pytest.mark.parametrize(
@@ -263,3 +263,8 @@ def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
     (p,) = (row["measurement"] for row in claim["rows"] if row["quantity"] == "p that the spreads are equal")
     assert p == pytest.approx(levene(*logs, center="median").pvalue)
     assert len(claim["tables"]["modes"]) == 6
+
+
+def test_a_line_sums_up_all_claims():
+    claims = {str(i): {"rows": [{"verdict": verdict}]} for i, verdict in enumerate(["holds", "fails", "holds"])}
+    assert summary(claims) == "2 of 3 claims hold, 1 of 3 claims fails"

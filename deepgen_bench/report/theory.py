@@ -62,8 +62,9 @@ NOTE = (
 
 def summary(claims: Mapping[str, dict[str, Any]]) -> str:
     verdicts = [verdict_of(claim) for claim in claims.values()]
-    counts = {word: verdicts.count(word) for word in ("holds", "fails", "undecided")}
-    return ", ".join(f"{count} of {len(claims)} claims {word}" for word, count in counts.items() if count)
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "undecided": ("is undecided", "are undecided")}
+    counts = {verdict: verdicts.count(verdict) for verdict in words}
+    return ", ".join(f"{n} of {len(claims)} claims {words[verdict][n > 1]}" for verdict, n in counts.items() if n)
 
 
 def verdict_of(claim: dict[str, Any]) -> str:
