@@ -122,3 +122,24 @@ def test_images_are_modelled_dequantised_and_drawn_on_their_grid():
         likelihoods[name] = model.log_prob(model.points(splits.test, 9)).mean()
     # so few images of so many dimensions are no ground for a mixture of narrow kernels
     assert likelihoods["gmm"] > likelihoods["gaussian"] > likelihoods["kde"]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "kde", "gmm"])
+@pytest.mark.parametrize("shape", [(2,), (1, 2, 1)])
+def test_replicates_together_are_what_each_is_alone(name, shape):
+    """What draws nothing is fitted to vectors once for all replicates; images have noise of their own in each."""
+    rng = np.random.default_rng(0)
+    vectors = len(shape) == 1
+    x = rng.standard_normal((300, 2)) if vectors else rng.integers(0, 16, (300, *shape), dtype=np.uint8)
+    spec = PLANE if vectors else DataSpec(shape, "image", 16)
+    model = make_model(name, MODELS[name].settings(), spec, "cpu")
+    data, streams = TrainingData(x[:200], x[200:]), Streams(0, "data", name)
+    together = model.fit(data, [0, 1], streams, 1, lambda done, total, note: None)
+    for replicate, fit in enumerate(together):
+        (alone,) = model.fit(data, [replicate], streams, 1, lambda done, total, note: None)
+        assert (fit.curves, fit.steps, fit.examples) == (alone.curves, alone.steps, alone.examples)
+        for key, array in alone.checkpoints["final"].items():
+            np.testing.assert_array_equal(fit.checkpoints["final"][key], array)
+    if not vectors or name == "gmm":
+        first, second = (fit.checkpoints["final"] for fit in together)
+        assert any((first[key] != second[key]).any() for key in first)

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,8 @@ class ClassicalModel(GenerativeModel):
     """A density on points (n, D): vectors as they are, images dequantised with a replicate's own noise."""
 
     representation = "dequantised"
+    #: whether a fit draws random numbers; those that do not are the same for every replicate of vectors
+    random: bool = True
 
     @abstractmethod
     def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> Fit:
@@ -35,12 +38,15 @@ class ClassicalModel(GenerativeModel):
         budget: int,
         progress: Callable[[int, int, str], None],
     ) -> list[Fit]:
-        fits = []
+        fits: list[Fit] = []
         # the same noise for every replicate and model, as figures on validation data have elsewhere
         validation = self.points(data.validation, streams.validation_seed())
         for done, replicate in enumerate(replicates, 1):
-            train = self.points(data.train, streams.seed("noise", replicate))
-            fits.append(self.fit_points(train, validation, streams.seed("init", replicate)))
+            if fits and not self.random and self.spec.levels is None:
+                fits.append(replace(fits[0]))
+            else:
+                train = self.points(data.train, streams.seed("noise", replicate))
+                fits.append(self.fit_points(train, validation, streams.seed("init", replicate)))
             progress(done, len(replicates), "fitted")
         return fits
 

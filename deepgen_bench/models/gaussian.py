@@ -11,6 +11,8 @@ from deepgen_bench.training.fit import Fit, State
 class Gaussian(ClassicalModel):
     """N(μ, Σ + ridge·I) with sample mean and (biased, maximum-likelihood) covariance of the training split."""
 
+    random = False
+
     def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> Fit:
         mean, ridge = train.mean(0), self.settings.ridge
         covariance = np.cov(train, rowvar=False, ddof=0).reshape(len(mean), -1) + ridge * np.eye(len(mean))

@@ -10,6 +10,8 @@ from deepgen_bench.training.fit import Fit, State
 class KDE(ClassicalModel):
     """1/n Σ_i N(x_i, h²I) (Rosenblatt 1956, Parzen 1962), h by the mean log-likelihood of validation examples."""
 
+    random = False
+
     def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> Fit:
         s, train = self.settings, train.astype(np.float32).astype(np.float64)  # as it is kept
         curves = choose_bandwidth(train, validation[: s.n_validation], s.narrowest, s.widest, s.step)
