@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.flow import Density
+from deepgen_bench.models.flow import Flows, flow_of_one
 from deepgen_bench.runs import make_model
 
 KINDS = [(transform, structure) for transform in ("spline", "affine") for structure in ("coupling", "autoregressive")]
@@ -73,14 +73,28 @@ def test_log_prob_is_the_change_of_variables(spec, transform, structure):
 @kinds
 @pytest.mark.parametrize("dim", [1, 2, 7])
 def test_layers_are_inverted_and_leave_no_coordinate_alone(transform, structure, dim):
-    torch.manual_seed(0)
     settings = MODELS["flow"].settings(transform=transform, structure=structure, transforms=2)
-    density = Density(settings, dim).double()
-    z = torch.randn(50, dim, dtype=torch.float64)
-    x = density(z, inverse=True)
-    transported = density.flow().transform
-    torch.testing.assert_close(transported(x), z, rtol=0, atol=1e-9)
-    assert ((x - z).abs().amax(0) > 1e-3).all()
+    flows = Flows(settings, dim, [torch.Generator().manual_seed(seed) for seed in range(3)]).double()
+    flows.order[:] = torch.arange(dim)
+    z = torch.randn(3, 50, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = flows(z, inverse=True)
+    torch.testing.assert_close(flows.flow().transform(x), z, rtol=0, atol=1e-9)
+    assert ((x - z).abs().amax(1) > 1e-3).all()
+
+
+@kinds
+@pytest.mark.parametrize("dim", [1, 2, 7])
+def test_flows_side_by_side_are_zukos_own(transform, structure, dim):
+    """Each is the library's flow of its seed, for coordinates in an order of its own."""
+    settings = MODELS["flow"].settings(transform=transform, structure=structure, transforms=3)
+    flows = Flows(settings, dim, [torch.Generator().manual_seed(seed) for seed in range(3)])
+    x = torch.randn(3, 50, dim, generator=torch.Generator().manual_seed(0))
+    for seed, (own, found, back) in enumerate(zip(x, flows(x), flows(x, inverse=True), strict=True)):
+        torch.manual_seed(seed)
+        alone, order = flow_of_one(settings, dim)(), flows.order[seed, 0]
+        torch.testing.assert_close(found, alone.log_prob(own[:, order]), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(back[:, order], alone.transform.inv(own), rtol=1e-4, atol=1e-4)
+    assert dim < 7 or len({tuple(order.tolist()) for order in flows.order[:, 0]}) == 3
 
 
 @kinds

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 from zuko.distributions import DiagNormal
 from zuko.flows import Flow as ZukoFlow
 from zuko.flows import GeneralCouplingTransform, LazyTransform, MaskedAutoregressiveTransform, UnconditionalDistribution
+from zuko.nn import Linear, MaskedLinear
 from zuko.transforms import MonotonicRQSTransform
 
 from deepgen_bench.memory import in_blocks, within_memory
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
-from deepgen_bench.models.looped import Looped
 from deepgen_bench.training.fit import State
 from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.streams import Draws
@@ -24,39 +23,92 @@ from deepgen_bench.training.streams import Draws
 NODES = 256
 
 
-class Density(nn.Module):
-    """One replicate's flow between scaled data and N(0, I): log densities (B,) of x (B, D), or x from the normal's."""
+class StackedLinear(Linear):  # type: ignore[misc]
+    """Zuko's layer with weights (S, out, in) and biases (S, 1, out), for inputs (S, B, in)."""
 
-    def __init__(self, settings: Any, dim: int):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight.mT)
+
+
+class StackedMaskedLinear(MaskedLinear):  # type: ignore[misc]
+    """The same where all replicates leave out the same weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, (self.mask * self.weight).mT)
+
+
+def flow_of_one(settings: Any, dim: int) -> ZukoFlow:
+    """Zuko's flow, initialised from torch's global generator, which chooses nothing but parameters."""
+    options: dict[str, Any] = {"hidden_features": settings.hidden}
+    if settings.transform == "spline":
+        # on [-5, 5], the identity beyond; affine maps are the library's default
+        k = settings.bins
+        options |= {"univariate": MonotonicRQSTransform, "shapes": [(k,), (k,), (k - 1,)]}
+    layers: list[LazyTransform] = []
+    order, shuffles = torch.arange(dim), torch.Generator().manual_seed(0)
+    for i in range(settings.transforms):
+        # an order of the coordinates, then its reverse: what one layer leaves as it is, the next maps
+        if i:
+            order = dim - 1 - order if i % 2 else torch.randperm(dim, generator=shuffles)
+        if settings.structure == "coupling":
+            layers.append(GeneralCouplingTransform(dim, mask=order < dim // 2, **options))
+        else:
+            layers.append(MaskedAutoregressiveTransform(dim, order=order, **options))
+    base = UnconditionalDistribution(DiagNormal, torch.zeros(dim), torch.ones(dim), buffer=True)
+    return ZukoFlow(layers, base)
+
+
+def side_by_side(flows: Sequence[ZukoFlow]) -> ZukoFlow:
+    """The first of flows that differ in their parameters alone, with those of all S: for x (S, B, D)."""
+    parameters = [dict(flow.named_parameters()) for flow in flows]
+    for path, module in flows[0].named_modules():
+        kind = next((kind for kind in STACKED if isinstance(module, kind)), None)
+        for name, _ in list(module.named_parameters(recurse=False)):
+            stacked = torch.stack([own[f"{path}.{name}"].detach() for own in parameters])
+            # all but weights have an axis for the examples
+            setattr(module, name, nn.Parameter(stacked if kind and name == "weight" else stacked.unsqueeze(1)))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            # common to all, and no part of a replicate's state
+            module.register_buffer(name, buffer, persistent=False)
+        if kind:
+            module.__class__ = STACKED[kind]
+    return flows[0]
+
+
+STACKED = {MaskedLinear: StackedMaskedLinear, Linear: StackedLinear}
+
+
+class Flows(nn.Module):
+    """S flows between scaled data and N(0, I): log densities (S, B) of x (S, B, D), or x from the normal's.
+
+    Each replicate has parameters, and an order of the coordinates, from its own generator.
+    """
+
+    order: Tensor
+
+    def __init__(self, settings: Any, dim: int, generators: Sequence[torch.Generator]):
         super().__init__()
-        options: dict[str, Any] = {"hidden_features": settings.hidden}
-        if settings.transform == "spline":
-            # on [-5, 5], the identity beyond; affine maps are the library's default
-            k = settings.bins
-            options |= {"univariate": MonotonicRQSTransform, "shapes": [(k,), (k,), (k - 1,)]}
-        layers: list[LazyTransform] = []
-        order = torch.arange(dim)
-        for i in range(settings.transforms):
-            # a random order of the coordinates, then its reverse: what one layer leaves as it is, the next maps
-            order = dim - 1 - order if i % 2 else torch.randperm(dim)
-            if settings.structure == "coupling":
-                layers.append(GeneralCouplingTransform(dim, mask=order < dim // 2, **options))
-            else:
-                layers.append(MaskedAutoregressiveTransform(dim, order=order, **options))
-        base = UnconditionalDistribution(DiagNormal, torch.zeros(dim), torch.ones(dim), buffer=True)
-        self.flow = ZukoFlow(layers, base)
+        self.register_buffer("order", torch.stack([torch.randperm(dim, generator=g)[None] for g in generators]))
+        flows = []
+        with torch.random.fork_rng(devices=[]):
+            for generator in generators:
+                torch.manual_seed(generator.initial_seed())
+                flows.append(flow_of_one(settings, dim))
+        self.flow = side_by_side(flows)
 
     def forward(self, x: Tensor, inverse: bool = False) -> Tensor:
         flow = self.flow()
-        return flow.transform.inv(x) if inverse else flow.log_prob(x)
+        if inverse:
+            return flow.transform.inv(x).gather(-1, self.order.argsort(-1).expand_as(x))
+        return flow.log_prob(x.gather(-1, self.order.expand_as(x)))
 
 
 class FlowNetworks(Networks):
     """The flows, and a shift and scale for each coordinate."""
 
-    flow: Looped
+    flow: Flows
 
-    def __init__(self, replicates: int, dim: int, flow: Looped):
+    def __init__(self, replicates: int, dim: int, flow: Flows):
         super().__init__(replicates, dim, flow=flow)
         self.scale = self.scale.repeat(1, 1, dim)
 
@@ -70,11 +122,9 @@ class Flow(OnePassModel):
 
     module: FlowNetworks
     representation = "dequantised"
-    looped = True
 
     def build(self, generators: Sequence[torch.Generator]) -> FlowNetworks:
-        flow = Looped(partial(Density, self.settings, self.spec.dim), generators)
-        return FlowNetworks(len(generators), self.spec.dim, flow)
+        return FlowNetworks(len(generators), self.spec.dim, Flows(self.settings, self.spec.dim, generators))
 
     def fit_scale(self, train: np.ndarray) -> None:
         """Mean and standard deviation of each coordinate, where the flow acts."""
@@ -101,8 +151,10 @@ class Flow(OnePassModel):
         log_jacobian = -self.module.scale.log().sum(-1)
         if self.spec.levels is not None:
             p = self.squeezed(x)
-            x = p.logit()
-            log_jacobian = log_jacobian + (math.log(1 - 2 * self.settings.alpha) - (p * (1 - p)).log()).sum(-1)
+            # not `logit`, which rounds by place in the tensor
+            ones, zeros = p.log(), (1 - p).log()
+            x = ones - zeros
+            log_jacobian = log_jacobian + (math.log(1 - 2 * self.settings.alpha) - ones - zeros).sum(-1)
         return self.module.flow((x - self.module.shift) / self.module.scale) + log_jacobian
 
     def step(self) -> dict[str, Tensor]:
