@@ -10,9 +10,10 @@ from scipy.stats import bernoulli, multivariate_normal, norm
 from torch import nn
 
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.metrics import decoder_likelihood
 from deepgen_bench.metrics.annealing import Annealing, Path, annealed, bidirectional, temperatures
 from deepgen_bench.metrics.decoder import Decoder
-from deepgen_bench.metrics.decoder_likelihood import by_annealing, by_grid, by_laplace, choose_tau, marginal
+from deepgen_bench.metrics.decoder_likelihood import TAU_ROUNDS, by_annealing, by_grid, by_laplace, choose_tau, marginal
 from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose
 from deepgen_bench.metrics.likelihood import log_mean_exp
@@ -252,6 +253,17 @@ def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes
     before, after, truth = (found.vectors["log_likelihood"] for found in (alone, handed, best))
     assert np.abs((after - truth)[bad].mean()) < np.abs((before - truth)[bad].mean())
     assert handed.row("bdmc_gap", "test").n_real == 8
+
+
+@pytest.mark.parametrize("generate", [lambda z: z, torch.sinh, lambda z: z + 0.9 * z.sin()])
+def test_noise_that_makes_no_difference_is_not_looked_for(monkeypatch, generate):
+    """A generator that has a density without it, and made the data: any small τ does, and few rounds say so."""
+    decoder, rounds = Decoder(generate, 1, None), []
+    x = generate(torch.randn(32, 1, generator=torch.Generator().manual_seed(0))).numpy()
+    data = HeldOut(x, DataSpec((1,), "continuous"), 0, "data", x, x)
+    monkeypatch.setattr(decoder_likelihood, "propose", lambda *given: rounds.append(given[0].tau) or propose(*given))
+    assert choose_tau(decoder, "x", data) < 0.3 * x.std()
+    assert len(rounds) < TAU_ROUNDS
 
 
 def test_the_noise_around_a_generator_is_found():

@@ -30,8 +30,9 @@ AT_MODES = 4
 
 # validation examples, starts and draws that choose a generator's τ; and what it may be, in standard deviations of data
 TAU_EXAMPLES, TAU_STARTS, TAU_DRAWS, TAU_RANGE = 32, 4, 200, (1e-3, 1.0)
-# a round may change τ by so much, as its draws fit the τ before; the last one by less than TAU_TOLERANCE
-TAU_FACTOR, TAU_TOLERANCE, TAU_ROUNDS = 3.0, 0.02, 12
+# a round may change τ by so much, as its draws fit the τ before; the last one changes it by less than TAU_TOLERANCE, or
+# gains less than TAU_GAIN, nats per example: where a generator has a density of its own, any small τ does
+TAU_FACTOR, TAU_TOLERANCE, TAU_GAIN, TAU_ROUNDS = 3.0, 0.02, 1e-3, 12
 
 
 def marginal(
@@ -203,7 +204,8 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     """The standard deviation of Gaussian noise around a `generator`'s samples that makes validation data likeliest.
 
     A GAN has no density without it (Wu et al. 2017, arXiv 1611.04273, section 3). log p(x) is estimated for all τ near
-    the present one from the same importance draws, which are made anew at the best, until that stays.
+    the present one from the same importance draws, which are made anew at the best, until that stays or, by draws of
+    its own, is hardly better than the one before.
     """
     import torch
     from scipy.optimize import minimize_scalar
@@ -212,6 +214,7 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     lowest, highest = (factor * float(np.sqrt(points.var(0).mean())) for factor in TAU_RANGE)
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
     tau, dim = 0.3 * highest, x.shape[1]
+    before = tau, -np.inf
     for _ in range(TAU_ROUNDS):
         decoder, draws = replace(generator, tau=tau), generator_of("tau", held_out, device)
         ratio, log_likelihood = draw(decoder, x, propose(decoder, x, TAU_STARTS, draws), TAU_DRAWS, draws)
@@ -221,6 +224,10 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
             other = float(np.exp(log_tau))
             return -float(log_mean_exp(ratio - 0.5 * (squares / other**2 + gaussian_normaliser(other, dim))).mean())
 
+        likelihood = -loss(np.log(tau))
+        if likelihood < before[1] + TAU_GAIN:
+            return tau if likelihood > before[1] else before[0]
+        before = tau, likelihood
         around = np.log([max(tau / TAU_FACTOR, lowest), min(tau * TAU_FACTOR, highest)])
         best = float(np.exp(minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-3}).x))
         if abs(np.log(best / tau)) < TAU_TOLERANCE:
