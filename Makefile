@@ -19,7 +19,7 @@ demo: $(STAMP)
 
 # with more kills of real jobs than a bare `pytest`
 test: $(STAMP)
-	pytest --kills 56
+	pytest --kills 56 --hypothesis-seed=0
 
 # On a throw-away cluster of this machine, which needs root and Debian's packages slurm-wlm and munge. The plugin lies
 # beside the environment, for with it and without a cluster every call of snakemake takes 10 s more.

@@ -90,8 +90,8 @@ class Demand:
         rows = settings.batch_size * getattr(settings, "noise_levels", 1) * self._replicates(block)
         overhead = OVERHEAD
         if isinstance(settings, FlowSettings):
-            # layers and replicates come one after the other
-            overhead *= settings.transforms * self._replicates(block)
+            # layers come one after the other
+            overhead *= settings.transforms
         of_update = overhead + rows * 6 * weights / self.speed
         updates = self.experiment.datasets[dataset].budget / settings.batch_size * (1 + critic_steps(settings))
         # of two checkpoints

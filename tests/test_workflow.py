@@ -65,7 +65,7 @@ def test_a_second_run_does_nothing_and_soon(finished: Project) -> None:
     before = finished.files("**/*")
     started = time.perf_counter()
     assert "Nothing to be done" in finished.run()
-    assert time.perf_counter() - started < 15
+    assert time.perf_counter() - started < 45
     assert finished.files("**/*") == before
 
 
