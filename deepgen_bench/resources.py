@@ -28,6 +28,8 @@ OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
 NETWORKS = DecoderSettings | DiffusionSettings | FlowSettings
 # a U-Net's numbers for each pixel and channel of its widest layers; 64 were measured
 ACTIVATIONS = 80
+# a flow's numbers for each parameter of its maps; 31 were measured
+PIECES = 40
 # gradients on the way to a mode
 ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
@@ -69,8 +71,11 @@ class Demand:
             rows = settings.batch_size * settings.noise_levels
             return self.torch_mb(dataset) + mb(4 * ACTIVATIONS * rows * dimension * settings.channels)
         # parameters, gradients, two moments, the best and the kept state, in float32
-        weights = 6 * 4 * multiplications(settings, dimension)
-        return self.torch_mb(dataset) + mb(weights * self.experiment.seeds_per_job)
+        numbers = 6 * multiplications(settings, dimension)
+        if isinstance(settings, FlowSettings):
+            # what is kept for the gradient
+            numbers += PIECES * settings.batch_size * settings.transforms * parameters_of_maps(settings, dimension)
+        return self.torch_mb(dataset) + mb(4 * numbers * self.experiment.seeds_per_job)
 
     def _copies_mb(self, dataset: str) -> int:
         examples, dimension = values_of(self.experiment.dataset(dataset))
@@ -135,8 +140,7 @@ def values_of(dataset: Any) -> tuple[int, int]:
 def multiplications(settings: TrainedSettings, dimension: int) -> float:
     """Multiplications of one example's pass through all networks of a model, about as many as weights of an MLP."""
     if isinstance(settings, FlowSettings):
-        outputs = dimension * (3 * settings.bins - 1 if settings.transform == "spline" else 2)
-        return settings.transforms * connections([dimension, *settings.hidden, outputs])
+        return settings.transforms * connections([dimension, *settings.hidden, parameters_of_maps(settings, dimension)])
     if isinstance(settings, DiffusionSettings):
         if settings.network == "unet":
             # kernels of 3 × 3, half of the work at the full resolution
@@ -151,6 +155,11 @@ def multiplications(settings: TrainedSettings, dimension: int) -> float:
         widths[0] = round(dimension / 16 * 2 * inner)
         return 2 * (convolutions + connections(widths))
     return 2 * connections(widths)
+
+
+def parameters_of_maps(settings: FlowSettings, dimension: int) -> int:
+    """What the network of a flow's layer gives for one example."""
+    return dimension * (3 * settings.bins - 1 if settings.transform == "spline" else 2)
 
 
 def connections(widths: list[int]) -> int:
