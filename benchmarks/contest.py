@@ -2,15 +2,18 @@
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import strict_kernels
+from deepgen_bench.processor import fields
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "deepgen_bench"
@@ -51,6 +54,12 @@ class Contest:
     targets: dict[str, float] = field(default_factory=dict)
     agreement: float | None = None
     remark: str = ""
+
+
+def where() -> str:
+    """When and on what something was measured, as it stands with every number."""
+    name = fields().get("model name", platform.machine())
+    return f"{datetime.now(UTC):%Y-%m-%d}, {len(os.sched_getaffinity(0))} cores of {name}"
 
 
 def environment(contender: Contender) -> dict[str, str]:
@@ -100,6 +109,7 @@ def record(contest: Contest, contender: Contender, number: int) -> dict[str, Any
         "unit": contest.unit,
         "check": found.get("check"),
         "peak_mb": round(found["peak_mb"]),
+        "where": where(),
     }
 
 
@@ -150,4 +160,5 @@ def results(contest: Contest, records: list[dict[str, Any]]) -> Iterator[dict[st
             "values differ by": differs,
             "MB": f"{ours[0]['peak_mb']} / {theirs[0]['peak_mb']}",
             "remark": contest.remark,
+            "where": ours[0]["where"],
         }

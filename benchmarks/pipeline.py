@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from benchmarks.contest import ROOT
+from benchmarks.contest import ROOT, where
 
 IMPORT = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)
 
@@ -55,7 +55,7 @@ def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
     compute = float((done["s"] - done["imports"]).sum())
     share = 1 - compute / (wall * cores)
     idle = wall * cores - float(done["s"].sum())
-    return [
+    values = [
         {"case": "wall time, s", "value": wall},
         {"case": f"jobs' pure compute on {cores} cores, s", "value": compute / cores},
         {"case": "orchestration and imports, share of the wall time", "value": share},
@@ -64,6 +64,7 @@ def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
         {"case": "cores without a job, s a job", "value": idle / len(done)},
         {"case": "a second run with nothing to do, s", "value": again},
     ]
+    return [row | {"where": where()} for row in values]
 
 
 def main() -> None:

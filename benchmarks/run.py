@@ -7,7 +7,6 @@ python -m benchmarks.run --only 'exact W' pipeline     those whose names begin s
 import argparse
 import os
 import platform
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pandas as pd
 
 from benchmarks import fidelity, importance, pipeline, training, transport
 from benchmarks.contest import ROOT, Contender, Contest, record, results, rounds
-from deepgen_bench.processor import fields
 
 DEFAULT = ROOT / "configs" / "default.yaml"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -38,30 +36,39 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(number(row[name]) for name in names) + " |" for row in rows])
 
 
+def placed(rows: list[dict[str, Any]]) -> str:
+    """Where rows were measured, and a table of them, which says it of each row only where they differ."""
+    places = list(dict.fromkeys(row["where"] for row in rows))
+    if len(places) > 1:
+        rows = [row | {"where": places.index(row["where"]) + 1} for row in rows]
+        return "\n".join(f"{i}. {place}" for i, place in enumerate(places, 1)) + f"\n\n{markdown(rows)}"
+    rows = [{name: value for name, value in row.items() if name != "where"} for row in rows]
+    return "\n\n".join([*(f"{place}." for place in places), markdown(rows)])
+
+
 def page(lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]]) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    cores, name = len(os.sched_getaffinity(0)), fields().get("model name", platform.machine())
     return f"""# Speed beside what else is used
 
-{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {name}, Python {platform.python_version()}; {packages}.
+Python {platform.python_version()}; {packages}.
 `make bench` makes this page, from the numbers of cpu_contests.csv, cpu_growth.csv and cpu_pipeline.csv. In every round
 ours and all peers were run in turns, each in processes of its own; medians over rounds. Of a peer, and of ours, that
 way counts which was fastest. A ratio above 1 means that ours is faster; its range is over rounds. MB are peak memory,
 ours / theirs.
 
-{markdown(lines)}
+{placed(lines)}
 
 ## How ours grows
 
 One process of one thread, one round.
 
-{markdown(grown)}
+{placed(grown)}
 
 ## The pipeline: configs/default.yaml
 
 From nothing, every job with Python's own account of its imports, which makes them slower.
 
-{markdown(account)}
+{placed(account)}
 """
 
 
@@ -88,7 +95,7 @@ def growth(chosen: list[tuple[str, Contender]]) -> list[dict[str, Any]]:
     for case, contender in chosen:
         unit = "examples·K/s" if contender.module == "importance" else "seed-steps/s"
         row = record(Contest(case, unit, (contender,)), contender, 0)
-        found.append({"case": case, "ours": row["value"], "unit": unit, "MB": row["peak_mb"]})
+        found.append({"case": case, "ours": row["value"], "unit": unit, "MB": row["peak_mb"], "where": row["where"]})
     return found
 
 

@@ -9,12 +9,14 @@ import pytest
 from benchmarks import fidelity, importance, training, transport
 from benchmarks.contest import OURS, Contender, Contest, results, rounds
 from benchmarks.pipeline import IMPORT
+from benchmarks.run import placed
 
 ROOT = Path(__file__).parents[1]
 
 
 def record(name, tried, number, value, check=None):
-    return {"contender": name, "tried": tried, "round": number, "value": value, "check": check, "peak_mb": 1}
+    kept = {"contender": name, "tried": tried, "round": number, "value": value, "check": check}
+    return kept | {"peak_mb": 1, "where": "here"}
 
 
 def contest(unit, **fields):
@@ -82,6 +84,12 @@ def test_floating_point_operations_of_a_convolutional_step():
     down = {"first": 196 * 32 * 16, "last": 49 * 64 * 32 * 16, "linear": 49 * 64 * 256, "head": 256}
     by_hand = 4 * sum(up.values()) - up["linear"] + 8 * sum(down.values()) - 2 * down["first"]
     assert training.conv_gan_flop(settings, 28) == 2 * 10 * by_hand
+
+
+def test_a_table_says_where_its_numbers_come_from():
+    rows = [{"case": "a", "where": "here"}, {"case": "b", "where": "there"}]
+    assert placed(rows[:1]).splitlines() == ["here.", "", "| case |", "| --- |", "| a |"]
+    assert placed(rows).splitlines()[:2] == ["1. here", "2. there"] and placed(rows).splitlines()[-1] == "| b | 2 |"
 
 
 def test_imports_are_read_from_logs():
