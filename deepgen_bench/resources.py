@@ -28,8 +28,8 @@ OVERHEAD, SPEED = 0.005, {"cpu": 1e10, "cuda": 1e12}
 NETWORKS = DecoderSettings | DiffusionSettings | FlowSettings
 # a U-Net's numbers for each pixel and channel of its widest layers; 64 were measured
 ACTIVATIONS = 80
-# a flow's numbers for each parameter of its maps; 31 were measured
-PIECES = 40
+# a flow's numbers for each parameter of its maps, twice as many as are kept for the gradient at most (3 to 7)
+PIECES = 15
 # gradients on the way to a mode
 ASCENT = 200
 # seconds of all sample metrics between 1,000 samples and as many real examples; they are quadratic in that number
@@ -72,8 +72,8 @@ class Demand:
             return self.torch_mb(dataset) + mb(4 * ACTIVATIONS * rows * dimension * settings.channels)
         # parameters, gradients, two moments, the best and the kept state, in float32
         numbers = 6 * multiplications(settings, dimension)
-        if isinstance(settings, FlowSettings):
-            # what is kept for the gradient
+        if isinstance(settings, FlowSettings) and not self.gpus:
+            # what is kept for the gradient, which a GPU keeps itself
             numbers += PIECES * settings.batch_size * settings.transforms * parameters_of_maps(settings, dimension)
         return self.torch_mb(dataset) + mb(4 * numbers * self.experiment.seeds_per_job)
 

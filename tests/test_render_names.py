@@ -54,6 +54,8 @@ def test_latex_has_no_command_but_its_own(name):
     body = text[text.index(r"\caption") : text.index(r"\end{minipage}")]
     own = r"\\(caption|label|begin|end|toprule|midrule|bottomrule|medskip|shortstack|textbf|par|linewidth|footnotesize)"
     own += r"(?![A-Za-z])(\[r\])?|\\\\(\{\})?"
+    # a line's end, whose group would pass for an escaped brace
+    body = body.replace(r"\\{}", "")
     body = re.sub(r"\\text(backslash|asciitilde|asciicircum)\{\}|\\[&%$#_{}]", "", body)
     body = re.sub(r"\$(\\(uparrow|downarrow|pm|infty|le|ge)|<|>|-)\$", "", body)
     assert "\\" not in re.sub(own, "", body)
