@@ -88,6 +88,6 @@ def contests() -> list[Contest]:
             for threads in (1, 2)
         )
         case = f"sliced W2, n = 5,000, d = {d}, {PROJECTIONS} directions"
-        remark = "ours with errors of both kinds"
+        remark = "ours with errors of both kinds, and half of it are the argsorts that these need"
         found.append(Contest(case, "s", contenders, {"POT": 6.0}, agreement=1e-9, remark=remark))
     return found
