@@ -59,7 +59,7 @@ class Held:
 
     def attempt(self, number: int, again: bool = False) -> str:
         """Wait until the so-many-th job trains (`again` after it was preempted); the job's number."""
-        wait_for(f"submission {number}", lambda: len(self.jobs) >= number, 60)
+        wait_for(f"submission {number}", lambda: len(self.jobs) >= number, 180)
         job = self.jobs[number - 1]
         sign = "goes on after step" if number > 1 else "/1000, validation"
 
@@ -70,7 +70,7 @@ class Held:
             said = self.log.read_text() if self.log.is_file() else ""
             return sign in said and "stopped by SIGTERM" not in said
 
-        wait_for(f"training in job {job}", trains, 60)
+        wait_for(f"training in job {job}", trains, 180)
         return job
 
     @property
