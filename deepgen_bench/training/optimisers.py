@@ -3,7 +3,8 @@
 No `torch.optim.Optimizer` is made, for that imports a compiler, which takes longer than many a job here.
 """
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -16,7 +17,7 @@ from torch.optim.rmsprop import rmsprop
 LANES = 16
 
 
-class Optimiser:
+class Optimiser(ABC):
     """Steps along the gradients that parameters (S, …) have, at a rate that can be set.
 
     On a GPU rate and count of steps are where a graph of the step can read them.
@@ -46,19 +47,14 @@ class Optimiser:
         for p in self.parameters:
             p.grad = None
 
-    @torch.no_grad()
+    @abstractmethod
     def step(self) -> None:
         """One step of all parameters."""
-        self.update(range(len(self.parameters)))
 
-    def update(self, which: Iterable[int], fused: bool = False) -> None:
-        """One step of these parameters."""
-        raise NotImplementedError
-
-    def kept(self, which: Iterable[int], name: str) -> list[Tensor]:
+    def kept(self, which: Sequence[int], name: str) -> list[Tensor]:
         return [self.state[i][name] for i in which]
 
-    def gradients(self, which: Iterable[int]) -> list[Tensor]:
+    def gradients(self, which: Sequence[int]) -> list[Tensor]:
         # every parameter has a part in every loss
         gradients = [self.parameters[i].grad for i in which]
         assert all(gradient is not None for gradient in gradients)
@@ -99,7 +95,7 @@ class Adam(Optimiser):
             if which:
                 self.update(which, fused)
 
-    def update(self, which: Iterable[int], fused: bool = False) -> None:
+    def update(self, which: Sequence[int], fused: bool) -> None:
         adam(
             [self.parameters[i] for i in which],
             self.gradients(which),
@@ -126,7 +122,9 @@ class RMSprop(Optimiser):
 
     averages = ("square_avg",)
 
-    def update(self, which: Iterable[int], fused: bool = False) -> None:
+    @torch.no_grad()
+    def step(self) -> None:
+        which = range(len(self.parameters))
         rmsprop(
             [self.parameters[i] for i in which],
             self.gradients(which),
