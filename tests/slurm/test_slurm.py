@@ -59,7 +59,7 @@ class Held:
 
     def attempt(self, number: int, again: bool = False) -> str:
         """Wait until the so-many-th job trains (`again` after it was preempted); the job's number."""
-        wait_for(f"submission {number}", lambda: len(self.jobs) >= number, 180)
+        wait_for(f"submission {number}", lambda: len(self.jobs) >= number)
         job = self.jobs[number - 1]
         sign = "goes on after step" if number > 1 else "/1000, validation"
 
@@ -70,7 +70,7 @@ class Held:
             said = self.log.read_text() if self.log.is_file() else ""
             return sign in said and "stopped by SIGTERM" not in said
 
-        wait_for(f"training in job {job}", trains, 180)
+        wait_for(f"training in job {job}", trains)
         return job
 
     @property
@@ -80,7 +80,7 @@ class Held:
     def release(self) -> dict[str, object]:
         """Let the training end, and return what its run.json says."""
         self.hold.unlink()
-        status = self.driver.finish(120)
+        status = self.driver.finish()
         assert status == 0, self.driver.said[-5000:]
         (path,) = self.project.runs()
         return json.loads(path.read_text())
@@ -177,16 +177,16 @@ def begun(make_project: MakeProject) -> Quick:
 @pytest.fixture(scope="session")
 def quick(begun: Quick) -> Quick:
     """The same, finished."""
-    assert begun.driver.finish(400) == 0, begun.driver.said[-5000:]
+    assert begun.driver.finish() == 0, begun.driver.said[-5000:]
     return begun
 
 
 def test_experiments_that_run_at_once_share_data_and_replicates(sharing: Sharing, begun: Quick) -> None:
     project = sharing.project
-    wait_for("a job that waits for the other's replicate", lambda: "waiting for process" in sharing.said, 120)
+    wait_for("a job that waits for the other's replicate", lambda: "waiting for process" in sharing.said)
     (project.folder / "hold").unlink()
     for driver in project.drivers:
-        assert driver.finish(120) == 0, driver.said[-5000:]
+        assert driver.finish() == 0, driver.said[-5000:]
     assert len(list(project.folder.glob("results/data/*/*/dataset.json"))) == 1
     assert [path.parent.name for path in project.runs()] == ["seed_0", "seed_1", "seed_2"]
     for seed in (0, 1, 2):
@@ -223,7 +223,7 @@ def test_short_jobs_are_bundled(quick: Quick) -> None:
 
 def test_metrics_are_those_of_a_local_run(quick: Quick, alone: Project) -> None:
     (driver,) = alone.drivers
-    assert driver.finish(400) == 0, driver.said[-5000:]
+    assert driver.finish() == 0, driver.said[-5000:]
     ours, expected = (pd.read_csv(p.folder / "results" / "quick" / "metrics.csv") for p in (quick.project, alone))
     assert len(expected) > 500
     pd.testing.assert_frame_equal(ours.drop(columns="seconds"), expected.drop(columns="seconds"), check_exact=True)
@@ -231,18 +231,18 @@ def test_metrics_are_those_of_a_local_run(quick: Quick, alone: Project) -> None:
 
 def test_a_local_run_finds_nothing_to_do(quick: Quick) -> None:
     driver = quick.project.start("local", "--dry-run", "--cores", "2", "--configfile", "configs/quick.yaml")
-    assert driver.finish(60) == 0 and "Nothing to be done" in driver.said
+    assert driver.finish() == 0 and "Nothing to be done" in driver.said
 
 
 def test_a_third_gpu_is_refused(quick: Quick) -> None:
-    assert quick.greedy.finish(60) == 1
+    assert quick.greedy.finish() == 1
     assert "Requested node configuration is not available" in quick.greedy.said
     assert not submitted(quick.greedy, "rule_train")
 
 
 def test_a_job_that_needs_cuda_and_finds_none_fails_with_one_line(quick: Quick) -> None:
     """And a login node without a GPU is no reason to refuse the experiment."""
-    assert quick.needy.finish(90) == 1
+    assert quick.needy.finish() == 1
     assert len(submitted(quick.needy, "group_block")) == 1
     (log,) = quick.project.folder.glob("results/needy/logs/train/digits/gan_*.log")
     assert log.read_text().splitlines()[-1] == (
@@ -254,7 +254,7 @@ def test_a_job_that_needs_cuda_and_finds_none_fails_with_one_line(quick: Quick) 
 
 
 def test_a_job_that_exceeds_its_time_is_retried_and_goes_on(too_slow: Held) -> None:
-    wait_for("retry", lambda: len(too_slow.jobs) > 1, 200)
+    wait_for("retry", lambda: len(too_slow.jobs) > 1)
     info = too_slow.release()
     first, second = too_slow.jobs
     assert slurm_job(first)["JobState"] == "TIMEOUT"
