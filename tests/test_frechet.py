@@ -264,15 +264,29 @@ def test_extrapolation_in_many_dimensions(n: int, d: int) -> None:
     assert distance(x, y) - truth > 0.05
 
 
+@pytest.mark.parametrize("opposed", [False, True])
 @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("n", [150, 900])
-def test_a_gram_matrix_gives_the_singular_values_within_its_bound(n: int, decay: float) -> None:
+def test_a_gram_matrix_gives_the_singular_values_within_its_bound(n: int, decay: float, opposed: bool) -> None:
+    """Also where one varies most in the directions in which the other varies least: rounding is that of the larger."""
     rng = np.random.default_rng(0)
     scale = np.arange(1, 301) ** -decay
-    x, y = (rng.standard_normal((n, 300)) * scale for _ in range(2))
-    product = frechet._factor(x) @ frechet._factor(y).T
-    total, bound = frechet._by_gram_matrix(product)
-    assert abs(total - np.linalg.svd(product, compute_uv=False).sum()) <= bound
+    rotation = np.linalg.qr(rng.standard_normal((300, 300)))[0]
+    scales = scale, scale[::-1] if opposed else scale
+    first, second = (frechet._Gaussian.of(rng.standard_normal((n, 300)) * each @ rotation) for each in scales)
+    total, bound = frechet._by_gram_matrix(first, second)
+    exact = np.linalg.svd(first.factor @ second.factor.T, compute_uv=False).sum()
+    assert bound == np.inf or abs(total - exact) <= bound
+
+
+def test_a_matrix_that_is_no_covariance_is_named_whichever_it_is() -> None:
+    """In few dimensions and in many, where only one of the two is factorised."""
+    for d in (2, 300):
+        good, bad = np.eye(d), np.eye(d)
+        bad[0, 0] = -1e-3
+        for first, second, name in ((good, bad, "covariance2"), (bad, good, "covariance1")):
+            with pytest.raises(UserError, match=f"{name}: not positive semi-definite, smallest eigenvalue -0.001"):
+                frechet_distance_from_moments(np.zeros(d), first, np.zeros(d), second)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-12, 1e-3, 1.0])
