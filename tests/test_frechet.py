@@ -300,4 +300,4 @@ def test_a_gram_matrix_is_used_where_it_costs_no_accuracy(
     y = x * (1 + shift)
     found = distance(x, y)
     monkeypatch.setattr(frechet, "SMALL", 1000)
-    assert found == pytest.approx(distance(x, y), rel=2e-7, abs=1e-12)
+    assert found == pytest.approx(distance(x, y), rel=frechet.GRAM_TOLERANCE, abs=1e-12)

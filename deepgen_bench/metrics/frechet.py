@@ -29,7 +29,7 @@ LARGE_DIMENSION = 512
 SMALL = 256
 """Up to here singular values take no longer than the eigenvalues of a Gram matrix, which take a quarter at 2,048."""
 
-GRAM_TOLERANCE = 1e-7
+GRAM_TOLERANCE = 3e-7
 """Of the distance: what those eigenvalues may cost it in accuracy; they hold the squares, and half of the digits."""
 
 PIECE = 64
