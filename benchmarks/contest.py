@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import strict_kernels
+from deepgen_bench.memory import KEPT, KEPT_BLOCK
 from deepgen_bench.processor import fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +67,9 @@ def environment(contender: Contender) -> dict[str, str]:
     threads = str(contender.threads)
     chosen = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     if contender.name == OURS:
-        # what deepgen_bench.device.set_threads sets, which costs speed as well
+        # what the command line sets; strict kernels cost speed as well
         chosen |= {"MKL_CBWR": strict_kernels(), "OMP_WAIT_POLICY": "PASSIVE"}
+        chosen |= {"MALLOC_MMAP_THRESHOLD_": str(KEPT_BLOCK), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
     return os.environ | chosen | {"POT_BACKEND_DISABLE_PYTORCH": "1"}
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from deepgen_bench.device import open_device, set_threads
+from deepgen_bench.memory import keep_freed_memory
 
 set_threads()
+keep_freed_memory()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

@@ -10,6 +10,7 @@ import typer
 
 from deepgen_bench.device import set_threads
 from deepgen_bench.errors import UserError, printable
+from deepgen_bench.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through "
@@ -356,6 +357,7 @@ def export(
 def main() -> None:
     """Entry point: wrong input of any kind is one line on stderr and exit status 2."""
     set_threads()
+    keep_freed_memory()
     try:
         # not standalone: a wrong option, too, is one line and no box
         sys.exit(app(standalone_mode=False))

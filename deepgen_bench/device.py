@@ -8,7 +8,6 @@ from typing import IO
 
 from deepgen_bench.errors import UserError
 from deepgen_bench.locks import take
-from deepgen_bench.memory import keep_freed_memory
 from deepgen_bench.processor import vector_instructions
 
 # One thread a job, and several jobs beside each other, is the fastest on a CPU by far; it is also part of what makes
@@ -75,7 +74,6 @@ def open_device(device: str) -> str:
             chosen = "cpu"
     import torch
 
-    keep_freed_memory()
     torch.set_num_threads(THREADS)
     # What cannot be deterministic is done all the same, and recorded. `use_deterministic_algorithms` would import a
     # compiler as well, for more than a second.
