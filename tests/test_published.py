@@ -49,6 +49,13 @@ def test_a_published_number_stands_beside_the_mean_over_seeds(frame):
     assert "loss: published one; here another." in table.notes
 
 
+def test_a_number_in_doubt_is_marked(frame):
+    rows = rows_of(frame, status="not_converged")
+    entry = ENTRY | {"values": {rows["dataset"].iloc[0]: {"gan": 2.5}}}
+    (table,) = published_tables(sheets(rows, "final"), {"somebody": entry})
+    assert table.rows[0][2].text.endswith(" !") and "! not converged." in table.notes
+
+
 def test_the_measurement_is_the_one_asked_for(frame):
     parts = [rows_of(frame, metric="iw_elbo", variant=f"K={k};representation=binarised") for k in (10, 5000)]
     parts[1]["value"] *= 100

@@ -24,6 +24,11 @@ BOUNDS = {"lower": "lower bound", "upper": "upper bound", "exact": "exact", "est
 OUTPUTS = {"mean": "the decoder's mean", "draw": "a draw from the decoder"}
 
 
+def marks(spread: Spread) -> str:
+    """What is put behind a number that is in doubt for some seed."""
+    return "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
+
+
 def notes(
     sheet: Sheet,
     rows: Sequence[Row],

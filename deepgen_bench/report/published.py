@@ -7,6 +7,7 @@ from typing import Any
 from deepgen_bench.files import read_json
 from deepgen_bench.report.about import about
 from deepgen_bench.report.headings import NAMES, mean_and_error
+from deepgen_bench.report.notes import MARKS, marks
 from deepgen_bench.report.render import Cell, Table
 from deepgen_bench.report.sheet import Sheet
 from deepgen_bench.report.summary import Spread
@@ -25,8 +26,10 @@ def published_tables(measured: Mapping[str, Sheet], published: Mapping[str, Any]
         ]
         notes = [
             f"Published: {entry['source']}.",
-            f"± here: half-width of the 95 % interval over seeds; {entry['spread']}.",
+            f"± here: half-width of the 95 % interval over seeds (likelihoods: and test examples); {entry['spread']}.",
         ]
+        texts = [row[2].text for row in rows]
+        notes += [f"{m} {s.replace('_', ' ')}." for s, m in MARKS.items() if any(text.endswith(m) for text in texts)]
         notes += [f"{each['of']}: published {each['published']}; here {each['here']}." for each in entry["differences"]]
         yield Table(f"published_{label}", f"published: {name}, {entry['source']}", header, rows, notes)
 
@@ -60,5 +63,5 @@ def row_of(model: str, dataset: str, spread: Spread | None, value: Any) -> list[
     if spread is None:
         return [*cells, Cell("–"), Cell(text, value=theirs), Cell("–")]
     difference = spread.mean - theirs
-    obtained = Cell(mean_and_error(spread.mean, spread.margin), about=about(spread), value=spread.mean)
+    obtained = Cell(mean_and_error(spread.mean, spread.margin) + marks(spread), about=about(spread), value=spread.mean)
     return [*cells, obtained, Cell(text, value=theirs), Cell(f"{difference:+.2f}", value=difference)]

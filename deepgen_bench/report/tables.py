@@ -13,7 +13,7 @@ from deepgen_bench.files import write_text
 from deepgen_bench.report.about import about
 from deepgen_bench.report.comparisons import compare, direction_of
 from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings, mean_and_error
-from deepgen_bench.report.notes import MARKS, WORDS, notes
+from deepgen_bench.report.notes import WORDS, marks, notes
 from deepgen_bench.report.paired import PairedErrors, paired_errors
 from deepgen_bench.report.published import published_tables
 from deepgen_bench.report.ranks import rank_table
@@ -163,7 +163,6 @@ def _text(spread: Spread | None, row: Row) -> str:
     if spread is None:
         return WORDS[row.lost] if row.lost else MISSING
     if spread.n_seeds:
-        marks = "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
         seeds = "" if spread.n_seeds == row.seeds else f" ({spread.n_seeds} seed{'s' if spread.n_seeds > 1 else ''})"
-        return mean_and_error(spread.mean, spread.margin) + marks + seeds
+        return mean_and_error(spread.mean, spread.margin) + marks(spread) + seeds
     return next(word for status, word in WORDS.items() if status in spread.statuses)
