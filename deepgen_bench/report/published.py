@@ -29,7 +29,7 @@ def published_tables(measured: Mapping[str, Sheet], published: Mapping[str, Any]
             f"± here: half-width of the 95 % interval over seeds (likelihoods: and test examples); {entry['spread']}.",
         ]
         texts = [row[2].text for row in rows]
-        notes += [f"{m} {s.replace('_', ' ')}." for s, m in MARKS.items() if any(text.endswith(m) for text in texts)]
+        notes += [f"{m} {s.replace('_', ' ')}." for s, m in MARKS.items() if any(f" {m}" in text for text in texts)]
         notes += [f"{each['of']}: published {each['published']}; here {each['here']}." for each in entry["differences"]]
         yield Table(f"published_{label}", f"published: {name}, {entry['source']}", header, rows, notes)
 
