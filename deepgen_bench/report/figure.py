@@ -32,7 +32,8 @@ class Figure:
     def spec(self) -> dict[str, Any]:
         """The chart as Vega-Lite."""
         assert self.chart is not None
-        return self.chart.to_dict()
+        # what altair would check against its schema, Vega-Lite does when it draws
+        return self.chart.to_dict(validate=False)
 
     @property
     def script(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ class Material:
                 tables.append(table(read_lines(parts)))
         return tables
 
-    @property
+    @cached_property
     def published(self) -> list[Table]:
         """What papers say beside it; several experiments together have labels of their own, and none of this."""
-        if len(self.homes) > 1:
+        if len(self.homes) > 1 or not (papers := published_in(self.homes[0])):
             return []
-        return list(published_tables(sheets(self.rows, "final"), published_in(self.homes[0])))
+        return list(published_tables(sheets(self.rows, "final"), papers))
 
     @property
     def models(self) -> list[str]:
