@@ -75,14 +75,14 @@ def images(n: int) -> np.ndarray:
     return (255 * np.exp(-distance / rng.uniform(8, 40, (n, 1, 1))))[:, None].astype(np.uint8)
 
 
-def model_of(name: str, device: str) -> Any:
+def model_of(name: str, device: str, precision: str = "float32") -> Any:
     kind, settings = MODELS_TRIED[name]
-    return make_model(kind, MODELS[kind].settings.model_validate(settings), SPEC, device)
+    return make_model(kind, MODELS[kind].settings.model_validate(settings | {"precision": precision}), SPEC, device)
 
 
-def trained(name: str, device: str, replicates: int, steps: int) -> tuple[Any, list[Any]]:
+def trained(name: str, device: str, replicates: int, steps: int, precision: str = "float32") -> tuple[Any, list[Any]]:
     """A model after so many steps, and what is left of its replicates."""
-    model, data = model_of(name, device), images(2000)
+    model, data = model_of(name, device, precision), images(2000)
     fits = model.fit(
         TrainingData(data[:1800], data[1800:]),
         list(range(replicates)),
@@ -93,9 +93,9 @@ def trained(name: str, device: str, replicates: int, steps: int) -> tuple[Any, l
     return model, fits
 
 
-def started(name: str, device: str, replicates: int) -> Course:
+def started(name: str, device: str, replicates: int, precision: str = "float32") -> Course:
     """A training after its first step."""
-    model, _ = trained(name, device, replicates, 1)
+    model, _ = trained(name, device, replicates, 1, precision)
     return Course(model, len(model.module.shift))
 
 
@@ -226,6 +226,21 @@ def speeds(device: str, sizes: Sizes) -> Iterator[list[str]]:
                 break  # convolutions are trained one replicate after the other
 
 
+def precisions(device: str, sizes: Sizes) -> Iterator[list[str]]:
+    """Rows of the table: model, precision of its products, milliseconds a captured step, and by how much the losses of
+    the second step are off."""
+    for name in ("VAE 784-200-200-50", "GAN, convolutional", "WGAN-GP", "diffusion, U-Net"):
+        exact: dict[str, np.ndarray] = {}
+        for precision in ("float32", "tf32", "bf16"):
+            course = started(name, device, 2, precision)
+            course.advance(1.0)
+            losses = {key: total.cpu().numpy() for key, total in course.sums.items()}
+            exact = exact or losses
+            course.take = capturing(course, device)
+            graph = milliseconds(lambda c=course: c.advance(1.0), device, sizes.bursts)
+            yield [name, precision, f"{graph:.3f}", f"{difference(exact, losses):.1e}"]
+
+
 def annealing(device: str, sizes: Sizes) -> str:
     """Seconds of annealed importance sampling of all examples and chains as one batch."""
     _, (fit, *_) = trained("Gaussian VAE", "cpu", 2, 20)
@@ -269,6 +284,9 @@ def report(device: str) -> Iterator[str]:
     yield "\n## Speed\n"
     header = ["model", "replicates", "ms a step, one kernel after the other", "captured", "kernels alone"]
     yield table([*header, "not deterministic"], list(speeds(device, sizes)))
+    yield "\n## Precision of products in training\n"
+    header = ["model", "products in", "ms a step, captured", "losses of the second step are off by"]
+    yield table(header, list(precisions(device, sizes)))
     value, _, seconds = iw_elbo(device, sizes.images, sizes.k)
     yield f"\nIW-ELBO, K = {sizes.k:,}, {sizes.images:,} images: {seconds:.1f} s ({value:.3f} nats)."
     yield f"\n{annealing(device, sizes)}"

@@ -175,12 +175,22 @@ CONVOLUTIONS = (
 
 def growth() -> list[tuple[str, Contender]]:
     """Ours alone, one process, by replicates, batch size and training examples."""
-    base: dict[str, Any] = {"model": "vae", "settings": VAE, "shape": list(IMAGES), "replicates": 5}
-    changes: list[tuple[str, dict[str, Any]]] = [
-        *((f"S = {count}", {"replicates": count}) for count in (1, 2, 5, 10)),
-        *((f"S = 5, batch {size}", {"settings": VAE | {"batch_size": size}}) for size in (20, 500)),
-        *((f"S = 5, {count:,} training images", {"count": count}) for count in (1000, 60_000)),
+    vae: dict[str, Any] = {"model": "vae", "settings": VAE, "shape": list(IMAGES), "replicates": 5}
+    digits = {"model": "vae", "settings": DIGITS, "shape": list(SMALL)}
+    plane = {"model": "gan", "settings": GAN, "shape": list(PLANE)}
+    conv = {"model": "gan_ns", "settings": CONV, "shape": list(IMAGES), "replicates": 1}
+    cases: list[tuple[str, dict[str, Any]]] = [
+        *((f"VAE 784-200-200-50, S = {count}", vae | {"replicates": count}) for count in (1, 2, 5, 10)),
+        *(
+            (f"VAE 784-200-200-50, S = 5, batch {size}", vae | {"settings": VAE | {"batch_size": size}})
+            for size in (20, 500)
+        ),
+        *(
+            (f"VAE 784-200-200-50, S = 5, {count:,} training images", vae | {"count": count})
+            for count in (1000, 60_000)
+        ),
+        *((f"VAE of digits, S = {count}", digits | {"replicates": count}) for count in (1, 5, 10)),
+        *((f"GAN in 2-D, S = {count}", plane | {"replicates": count}) for count in (1, 5, 10)),
+        ("convolutional GAN 28 × 28, any S", conv),
     ]
-    return [
-        (f"VAE 784-200-200-50, {what}", Contender(OURS, "training", "ours", base | change)) for what, change in changes
-    ]
+    return [(case, Contender(OURS, "training", "ours", settings)) for case, settings in cases]

@@ -1,6 +1,7 @@
 """The training loop, and the adversarial losses against what they stand for."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ class Counting:
     def step(self):
         self.module.count.data += 1
         return {"loss": self.module.count.detach()[:, 0].clone()}
+
+    def rounding(self):
+        return nullcontext()
 
     def validate(self):
         assert not self.module.training

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.optimisers import Optimiser
+from deepgen_bench.training.precision import products_in
 from deepgen_bench.training.streams import Draws
 
 STAGES = 8
@@ -148,6 +150,9 @@ class DeepModel(GenerativeModel):
         factor = left if self.settings.schedule == "linear" else staged(1 - left)
         for optimiser in self.active:
             optimiser.set_rate(factor)
+
+    def rounding(self) -> AbstractContextManager[None]:
+        return products_in(self.settings.precision, self.device)
 
     @property
     def generators(self) -> list[torch.Generator]:

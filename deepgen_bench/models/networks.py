@@ -126,6 +126,10 @@ class MLP(nn.Sequential):
             layers += [Linear(before, after, generators), follows]
         super().__init__(*layers[:-1])
 
+    def forward(self, x: Tensor) -> Tensor:
+        # in the precision of what comes in, whatever that of the products
+        return super().forward(x).to(x.dtype)
+
 
 class ConvDown(nn.Module):
     """Flattened images (S, B, c·h·w) → (S, B, outputs): two convolutions of stride 2 and one hidden linear layer."""
@@ -144,7 +148,7 @@ class ConvDown(nn.Module):
         self.head = MLP(2 * channels * (h // 4) * (w // 4), [width], outputs, generators)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.convolutions(x.reshape(*x.shape[:2], *self.shape)).flatten(2))
+        return self.head(self.convolutions(x.reshape(*x.shape[:2], *self.shape)).flatten(2)).to(x.dtype)
 
 
 class ConvUp(nn.Module):
@@ -184,4 +188,4 @@ class ConvUp(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(self.stem(z).reshape(*z.shape[:2], *self.start)).flatten(2)
+        return self.layers(self.stem(z).reshape(*z.shape[:2], *self.start)).flatten(2).to(z.dtype)

@@ -148,11 +148,14 @@ class TrainedSettings(ModelSettings):
 
     With `schedule: linear` learning rates fall to zero over the budget; with `staged` they are 10^(-i/7) times their
     first value in the i-th of eight stages, each three times as long as the one before (Burda et al. 2016, section 5).
+    `precision` is that of the products in training steps; what is validated, sampled and measured is always in float32.
+    On a CPU `tf32` is float32.
     """
 
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 128
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "linear", "staged"] = "linear"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
 
 
 class DecoderSettings(TrainedSettings):
@@ -256,6 +259,10 @@ class FlowSettings(TrainedSettings):
     bins: Annotated[int, Field(ge=2, le=256)] = 8
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+    def check(self, support: Support) -> None:
+        if self.precision == "bf16":
+            raise UserError("precision: bf16 is too coarse for the maps of a flow; valid here: float32, tf32")
 
 
 class DiffusionSettings(TrainedSettings):

@@ -1,7 +1,7 @@
 """The training loop: steps, evaluations on validation data, divergence and the best checkpoint, each per replicate."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -28,6 +28,9 @@ class Trainable(Protocol):
 
     def step(self) -> dict[str, Tensor]:
         """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
+
+    def rounding(self) -> AbstractContextManager[None]:
+        """What a step runs in, which sets the precision of its products."""
 
     def validate(self) -> dict[str, Tensor]:
         """Figures on validation data, each (S,); `validation_score` chooses the best checkpoint, lower is better."""
@@ -88,7 +91,8 @@ class Course:
     def update(self) -> None:
         """A step's work on the device, which nothing waits for and which stays in the same memory."""
         self.taken += 1
-        losses = self.model.step()
+        with self.model.rounding():
+            losses = self.model.step()
         self.note_divergence(losses)
         # in the order of the losses, which a state does not keep
         self.sums = {name: self.sums[name].add_(loss) if self.sums else loss.clone() for name, loss in losses.items()}
