@@ -15,7 +15,7 @@ from deepgen_bench.metrics.likelihood import nested_iw_elbo
 from deepgen_bench.metrics.model_likelihood import bounds, weigh
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.vae import RAREST, VAE, kl_to_standard_normal, standard_normal_log_prob
+from deepgen_bench.models.vae import RAREST, VAE, kl_to_standard_normal, log_sigmoid_sum, standard_normal_log_prob
 from deepgen_bench.training.streams import Draws
 
 
@@ -56,6 +56,20 @@ def test_gaussian_log_likelihood_is_scipy_s_in_data_units(tau):
     with torch.no_grad():
         broadcast = model.log_likelihood(x[:, :1].expand(1, 20, 3), z)[0].numpy()
     np.testing.assert_allclose(broadcast, norm.logpdf(x[0, :1].numpy(), mean, sd).sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 63, 64, 784, 3072])
+@pytest.mark.parametrize("scale", [0.01, 3.0, 100.0])
+def test_sums_of_log_sigmoids_are_torch_s(dim, scale):
+    t = torch.randn(20, dim, generator=torch.Generator().manual_seed(dim)) * scale
+    expected = torch.nn.functional.logsigmoid(t.double()).sum(-1)
+    torch.testing.assert_close(log_sigmoid_sum(t.clone()).double(), expected, rtol=2e-6, atol=1e-6)
+
+
+def test_sums_of_log_sigmoids_at_infinity():
+    t = torch.tensor([[50.0, torch.inf], [0.0, -torch.inf], [0.0, torch.nan]])
+    *known, unknown = log_sigmoid_sum(t).tolist()
+    assert known == [0, -math.inf] and math.isnan(unknown)
 
 
 def test_bernoulli_log_likelihood_is_scipy_s():

@@ -225,28 +225,28 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
     import torch
 
     rows = ROWS[x.device.type]
-
-    def log_likelihoods(some: slice) -> list[Any]:
-        """Of the examples in `some` and all of their draws; a single example is broadcast and not copied."""
-        xs, flat = x[some], z[some].flatten(0, 1)
-        owner = torch.arange(len(xs), device=x.device).repeat_interleave(k)
-
-        def block(part: slice) -> Any:
-            return model.log_likelihood((xs if len(xs) == 1 else xs[owner[part]])[None], flat[None, part])[0]
-
-        return in_blocks(block, len(flat), rows)
-
     mean, log_variance = (t[0] for t in model.encode(x[None]))
     noise = torch.randn(EXAMPLES, k, mean.shape[1], generator=generator, device=x.device)[: len(x)]
-    z = mean[:, None] + (0.5 * log_variance).exp()[:, None] * noise
+
+    def logs(some: slice) -> list[Any]:
+        """log p(x|z) and log p(z) - log q(z|x), (2, rows) each, of all draws of the examples in `some`; a single
+        example is broadcast and not copied."""
+        xs, drawn = x[some], noise[some].flatten(0, 1)
+        z = (mean[some, None] + (0.5 * log_variance[some]).exp()[:, None] * noise[some]).flatten(0, 1)
+        owner = torch.arange(len(xs), device=x.device).repeat_interleave(k)
+        volumes = 0.5 * log_variance[some].double().sum(1)
+
+        def block(part: slice) -> Any:
+            log_px = model.log_likelihood((xs if len(xs) == 1 else xs[owner[part]])[None], z[None, part])[0]
+            squares = (drawn[part].double().square() - z[part].double().square()).sum(1)
+            return torch.stack([log_px.double(), 0.5 * squares + volumes[owner[part]]])
+
+        return in_blocks(block, len(z), rows)
+
     # as many examples at once as have not too many draws together
     count = max(1, rows // k)
     groups = [slice(start, min(start + count, len(x))) for start in range(0, len(x), count)]
-    log_px = torch.cat([part for each in groups for part in log_likelihoods(each)])
-    log_px = log_px.double().view(-1, k)
-    ratio = 0.5 * (noise.double().square() - z.double().square()).sum(-1) + 0.5 * log_variance.double().sum(
-        -1, keepdim=True
-    )
+    log_px, ratio = torch.cat([part for each in groups for part in logs(each)], 1).view(2, -1, k)
     arrays = mean.double(), log_variance.double(), log_px + ratio, log_px
     mean_, log_variance_, weights, log_px_ = (array.cpu().numpy() for array in arrays)
     return mean_, log_variance_, weights, log_px_

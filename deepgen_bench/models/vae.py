@@ -17,6 +17,8 @@ from deepgen_bench.training.streams import Draws
 
 # least probability of a bit that a Bernoulli decoder begins with
 RAREST = 1e-3
+# 2^FOLDS factors of at most 2 are multiplied before a logarithm is taken of them, for which float32 has room
+FOLDS = 4
 
 
 class VAENetworks(Networks):
@@ -37,6 +39,22 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 def standard_normal_log_prob(z: Tensor) -> Tensor:
     """log N(z; 0, I), summed over the last axis."""
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
+
+
+def log_sigmoid_sum(t: Tensor) -> Tensor:
+    """Σ log σ(t) over the last axis of a tensor that is overwritten and has no gradient.
+
+    log σ(t) = min(t, 0) - log(1 + exp(-|t|)), where the logarithm is taken once for many factors, each at most 2: of
+    importance weights it is the costliest part but for the products.
+    """
+    low = t.clamp(max=0).sum(-1)
+    factors = t.abs_().neg_().exp_().add_(1)
+    for _ in range(FOLDS):
+        if factors.shape[-1] % 2:
+            break
+        first, second = factors.chunk(2, -1)
+        factors = first.mul_(second)
+    return low - factors.log().sum(-1)
 
 
 class VAE(DecoderModel):
@@ -97,7 +115,8 @@ class VAE(DecoderModel):
         out = self.decode(z)
         if self.settings.decoder == "bernoulli":
             # log sigmoid(±logit) for x = 1 and 0; the gradient of torch's cross-entropy rounds by place in the tensor
-            return F.logsigmoid((2 * x - 1) * out).sum(-1)
+            out = (2 * x - 1) * out
+            return F.logsigmoid(out).sum(-1) if out.requires_grad else log_sigmoid_sum(out)
         log_tau = self.log_tau()
         errors = ((x - out) * (-log_tau).exp()).square().sum(-1)
         return -0.5 * (errors + self.spec.dim * (2 * log_tau.squeeze(-1) + math.log(2 * math.pi)))
