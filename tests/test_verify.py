@@ -62,6 +62,16 @@ def copies(finished, tmp_path):
     return tmp_path / "results" / "small", Store(store.experiment, tmp_path / "results"), tmp_path / "reference"
 
 
+def test_a_reference_made_anew_leaves_nothing_of_the_one_before(copies):
+    home, _, reference = copies
+    assert list(reference.glob("samples/**/*.npz"))
+    (reference / "notes.txt").write_text("mine")
+    write_reference(home, reference, samples=False)
+    left = {str(path.relative_to(reference)) for path in reference.rglob("*") if path.is_file()}
+    assert left == {"reference.json", "metrics.csv.gz", "notes.txt"}
+    assert verify(home, reference)[1] == []
+
+
 def as_on_another_platform(reference):
     info = read_sealed(reference / "reference.json")
     info["platform"]["processor"] = "another"

@@ -39,12 +39,13 @@ def runs_of(store: Store) -> dict[str, tuple[str, str, int]]:
 
 def write_reference(home: Path, output: Path, samples: bool) -> str:
     """Write the reference folder `output` of the experiment in `home`; with `samples` the final ones too, and the
-    classifiers whose features they were measured by."""
+    classifiers whose features they were measured by. What only an earlier reference in that folder had is removed."""
     store = store_of(home)
     runs = {run_id: Run(store.run_dir(*run)).info for run_id, run in runs_of(store).items()}
     platforms = {str(info["platform"]): info["platform"] for info in runs.values()}
     if len(platforms) != 1:
         raise UserError(f"{home}: runs of {len(platforms)} platforms; a reference is made on one")
+    before = files_of(output)
     kept = write_samples(store, output) if samples else []
     table = (home / "metrics.csv").read_bytes()
     write_bytes(output / TABLE, gzip.compress(table, mtime=0))
@@ -58,7 +59,17 @@ def write_reference(home: Path, output: Path, samples: bool) -> str:
         "files": {str(path.relative_to(output)): sha256_of(path) for path in [output / TABLE, *kept]},
     }
     write_sealed(output / INFO, info)
+    for name in before - set(info["files"]):
+        (output / name).unlink(missing_ok=True)
     return f"{output}: reference of {len(runs)} runs" + (f", with samples of {len(kept)} files" if samples else "")
+
+
+def files_of(folder: Path) -> set[str]:
+    """The names of an earlier reference's files; none where there is no readable one."""
+    try:
+        return set(read_sealed(folder / INFO)["files"]) if (folder / INFO).is_file() else set()
+    except Damaged:
+        return set()
 
 
 def write_samples(store: Store, output: Path) -> list[Path]:
