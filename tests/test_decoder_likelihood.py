@@ -150,12 +150,26 @@ def test_a_transition_leaves_its_temperature_alone():
         pull = columns.double().numpy() @ (x[0] - decoder.network(torch.zeros(1, 2))[0]).double().numpy()
         mean, covariance = np.linalg.solve(precision, beta * pull / 0.25), np.linalg.inv(precision)
         z = torch.tensor(multivariate_normal(mean, covariance).rvs(40_000, random_state=0), dtype=torch.float32)
-        moved = z
+        positions = path.at(z)
         for seed in range(3):
-            moved, _, probability = path.transition(moved, beta, torch.full((40_000, 1), 0.4), generator(seed))
+            positions, probability = path.transition(positions, beta, torch.full((40_000, 1), 0.4), generator(seed))
+        moved = positions.z
         assert 0.3 < probability.mean() < 0.99 and (moved != z).any(1).double().mean() > 0.5
         np.testing.assert_allclose(moved.double().mean(0), mean, atol=4 * np.sqrt(covariance.max() / 40_000))
         np.testing.assert_allclose(np.cov(moved.T), covariance, atol=0.05 * covariance.max())
+
+
+@pytest.mark.parametrize("at_modes", [False, True])
+def test_what_a_chain_carries_belongs_to_where_it_is(at_modes):
+    decoder = curved(dim=12, latent_dim=4, tau=0.3, seed=1)
+    x, _ = decoder.simulate(4, generator(5))
+    path = Path(decoder, x, propose(decoder, x, 2, generator()) if at_modes else None, Annealing([0.0, 1.0], 10, 5))
+    before = path.start(generator(6))
+    after, _ = path.transition(before, 0.5, torch.full((40, 1), 0.3), generator(7))
+    moved = (after.z != before.z).any(1)
+    assert 0 < moved.sum() < 40
+    for name, value in vars(path.at(after.z)).items():
+        np.testing.assert_allclose(vars(after)[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 def test_steps_are_adapted_to_the_acceptance_rate():
@@ -163,10 +177,10 @@ def test_steps_are_adapted_to_the_acceptance_rate():
     x, _ = decoder.simulate(8, generator(6))
     path = Path(decoder, x, None, HOW)
     own = generator()
-    steps, z = path.adapt(own), path.start(own)
+    steps, positions = path.adapt(own), path.start(own)
     rates = []
     for beta, step in zip(HOW.betas[1:-1], steps, strict=True):
-        z, _, probability = path.transition(z, beta, step, own)
+        positions, probability = path.transition(positions, beta, step, own)
         rates.append(probability.mean().item())
     assert 0.5 < np.mean(rates[40:]) < 0.8
     assert steps[-1].mean() < 0.3 * steps[0].mean()

@@ -41,61 +41,96 @@ class Annealing:
     leapfrog: int
 
 
+@dataclass(frozen=True)
+class Positions:
+    """z (m, Z) float32, with log q(z) and log p(x, z), (m,) float64, and the gradients (m, Z) of both by z.
+
+    They are apart, so that what was found at one temperature does for the next.
+    """
+
+    z: "Tensor"
+    log_start: "Tensor"
+    log_joint: "Tensor"
+    start_slope: "Tensor"
+    joint_slope: "Tensor"
+
+    @property
+    def ratio(self) -> "Tensor":
+        """log p(x, z) - log q(z), (m,)."""
+        return self.log_joint - self.log_start
+
+    def log_density(self, beta: float) -> "Tensor":
+        """log q^(1-β) p^β, (m,)."""
+        return self.log_start + beta * self.ratio
+
+    def slope(self, beta: float) -> "Tensor":
+        """Its gradient, (m, Z)."""
+        return self.start_slope.lerp(self.joint_slope, beta)
+
+    def where(self, mask: "Tensor", others: "Positions") -> "Positions":
+        """These where `mask` (m,) holds, and the `others` elsewhere."""
+        import torch
+
+        def chosen(mine: "Tensor", other: "Tensor") -> "Tensor":
+            return torch.where(mask if mine.ndim == 1 else mask[:, None], mine, other)
+
+        return Positions(*(chosen(mine, other) for mine, other in zip(vars(self).values(), vars(others).values())))
+
+
 class Path:
     """From q(z) to p(x, z) through q^(1-β) p^β, for n examples with C chains each: rows are (n · C, …).
 
-    q is the `proposal`, or the prior without one. Log densities are float64, positions float32.
+    q is the `proposal`, or the prior without one.
     """
 
     def __init__(self, decoder: Decoder, x: "Tensor", proposal: Proposal | None, how: Annealing):
         self.decoder, self.proposal, self.how = decoder, proposal, how
         self.n, self.rows = len(x), x.repeat_interleave(how.chains, 0)
 
-    def start(self, generator: "Generator") -> "Tensor":
-        """Draws from q, (n · C, Z)."""
+    def start(self, generator: "Generator") -> Positions:
+        """Draws from q, n · C rows."""
         import torch
 
         if self.proposal is not None:
-            return self.proposal.sample(self.how.chains, generator).flatten(0, 1)
-        return torch.randn(len(self.rows), self.decoder.latent_dim, generator=generator, device=self.rows.device)
+            return self.at(self.proposal.sample(self.how.chains, generator).flatten(0, 1))
+        return self.at(
+            torch.randn(len(self.rows), self.decoder.latent_dim, generator=generator, device=self.rows.device)
+        )
 
-    def logs(self, z: "Tensor") -> "tuple[Tensor, Tensor]":
-        """log q(z) and log p(x, z) - log q(z), (n · C,) each."""
-        prior, likelihood = standard_normal_log_prob(z), self.decoder.log_likelihood(self.rows, z)
-        if self.proposal is None:
-            return prior, likelihood
-        start = self.proposal.log_prob(z.unflatten(0, (self.n, -1))).flatten()
-        return start, prior + likelihood - start
-
-    def transition(
-        self, z: "Tensor", beta: float, step: "Tensor", generator: "Generator"
-    ) -> "tuple[Tensor, Tensor, Tensor]":
-        """One of Hamiltonian Monte Carlo that leaves temperature `beta` invariant: z, log p(x, z) - log q(z) there, and
-        the probabilities of acceptance, (n · C,). `step` is the leapfrog's, (n · C, 1)."""
+    def at(self, z: "Tensor") -> Positions:
+        """The positions z (n · C, Z), with densities and gradients."""
         import torch
 
-        def slope(z: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
-            with torch.enable_grad():
-                z = z.detach().requires_grad_()
-                start, ratio = self.logs(z)
-                log_density = start + beta * ratio
-                (gradient,) = torch.autograd.grad(log_density.sum(), [z])
-            return log_density.detach(), ratio.detach(), gradient
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            prior = start = standard_normal_log_prob(z)
+            joint = prior + self.decoder.log_likelihood(self.rows, z)
+            if self.proposal is not None:
+                start = self.proposal.log_prob(z.unflatten(0, (self.n, -1))).flatten()
+            (of_start,) = torch.autograd.grad(start.sum(), [z], retain_graph=True)
+            (of_joint,) = torch.autograd.grad(joint.sum(), [z])
+        return Positions(z.detach(), start.detach(), joint.detach(), of_start, of_joint)
 
+    def transition(
+        self, positions: Positions, beta: float, step: "Tensor", generator: "Generator"
+    ) -> "tuple[Positions, Tensor]":
+        """One of Hamiltonian Monte Carlo that leaves temperature `beta` invariant, and the probabilities of
+        acceptance, (n · C,). `step` is the leapfrog's, (n · C, 1)."""
+        import torch
+
+        z = positions.z
         momentum = torch.randn(z.shape, generator=generator, device=z.device)
         uniform = torch.rand(len(z), generator=generator, device=z.device, dtype=torch.float64)
-        before, ratio, gradient = slope(z)
-        energy, moved = 0.5 * momentum.double().square().sum(1), z
+        energy, moved = 0.5 * momentum.double().square().sum(1), positions
         for _ in range(self.how.leapfrog):
-            momentum = momentum + 0.5 * step * gradient
-            moved = moved + step * momentum
-            after, ratio_after, gradient = slope(moved)
-            momentum = momentum + 0.5 * step * gradient
-        change = after - before + energy - 0.5 * momentum.double().square().sum(1)
+            momentum = momentum + 0.5 * step * moved.slope(beta)
+            moved = self.at(moved.z + step * momentum)
+            momentum = momentum + 0.5 * step * moved.slope(beta)
+        change = moved.log_density(beta) - positions.log_density(beta)
+        change = change + energy - 0.5 * momentum.double().square().sum(1)
         # a trajectory that leaves all bounds is not finite, and not accepted
         probability = change.clamp(max=0).exp().nan_to_num(0.0)
-        accepted = uniform < probability
-        return torch.where(accepted[:, None], moved, z), torch.where(accepted, ratio_after, ratio), probability
+        return moved.where(uniform < probability, positions), probability
 
     def adapt(self, generator: "Generator") -> "list[Tensor]":
         """Step sizes for every temperature but the last, (n · C, 1) each, from a run that counts for nothing else.
@@ -105,33 +140,31 @@ class Path:
         import torch
 
         step = torch.full((self.n, 1), FIRST_STEP, device=self.rows.device)
-        steps, z = [], self.start(generator)
+        steps, positions = [], self.start(generator)
         for beta in self.how.betas[1:-1]:
             steps.append(step.repeat_interleave(self.how.chains, 0))
-            z, _, probability = self.transition(z, beta, steps[-1], generator)
+            positions, probability = self.transition(positions, beta, steps[-1], generator)
             rate = probability.view(self.n, -1).mean(1, keepdim=True).float()
             step = step * (ADAPTATION * (rate - ACCEPTANCE)).exp()
         return steps
 
     def forward(self, steps: "list[Tensor]", generator: "Generator") -> np.ndarray:
         """log weights (n, C): the mean of the weights has the expectation p(x)."""
-        z = self.start(generator)
-        ratio, betas = self.logs(z)[1].detach(), self.how.betas
-        total = (betas[1] - betas[0]) * ratio
+        positions, betas = self.start(generator), self.how.betas
+        total = (betas[1] - betas[0]) * positions.ratio
         for i, step in enumerate(steps, 1):
-            z, ratio, _ = self.transition(z, betas[i], step, generator)
-            total = total + (betas[i + 1] - betas[i]) * ratio
+            positions, _ = self.transition(positions, betas[i], step, generator)
+            total = total + (betas[i + 1] - betas[i]) * positions.ratio
         return total.view(self.n, -1).cpu().numpy()
 
     def backward(self, z: "Tensor", steps: "list[Tensor]", generator: "Generator") -> np.ndarray:
         """log weights (n, C) of the same paths run from the other end, from posterior draws `z` (n, Z): the mean of
         their inverses has the expectation 1 / p(x)."""
-        z = z.repeat_interleave(self.how.chains, 0)
-        ratio, betas = self.logs(z)[1].detach(), self.how.betas
-        total = (betas[-1] - betas[-2]) * ratio
+        positions, betas = self.at(z.repeat_interleave(self.how.chains, 0)), self.how.betas
+        total = (betas[-1] - betas[-2]) * positions.ratio
         for i in range(len(steps), 0, -1):
-            z, ratio, _ = self.transition(z, betas[i], steps[i - 1], generator)
-            total = total + (betas[i] - betas[i - 1]) * ratio
+            positions, _ = self.transition(positions, betas[i], steps[i - 1], generator)
+            total = total + (betas[i] - betas[i - 1]) * positions.ratio
         return total.view(self.n, -1).cpu().numpy()
 
 
