@@ -15,7 +15,7 @@ from deepgen_bench.metrics.annealing import Annealing, Path, annealed, bidirecti
 from deepgen_bench.metrics.decoder import Decoder
 from deepgen_bench.metrics.decoder_likelihood import TAU_ROUNDS, by_annealing, by_grid, by_laplace, choose_tau, marginal
 from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose
+from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose, propose_from
 from deepgen_bench.metrics.likelihood import log_mean_exp
 from deepgen_bench.metrics.likelihood_settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
 
@@ -275,7 +275,9 @@ def test_noise_that_makes_no_difference_is_not_looked_for(monkeypatch, generate)
     decoder, rounds = Decoder(generate, 1, None), []
     x = generate(torch.randn(32, 1, generator=torch.Generator().manual_seed(0))).numpy()
     data = HeldOut(x, DataSpec((1,), "continuous"), 0, "data", x, x)
-    monkeypatch.setattr(decoder_likelihood, "propose", lambda *given: rounds.append(given[0].tau) or propose(*given))
+    monkeypatch.setattr(
+        decoder_likelihood, "propose_from", lambda *given: rounds.append(given[0].tau) or propose_from(*given)
+    )
     assert choose_tau(decoder, "x", data) < 0.3 * x.std()
     assert len(rounds) < TAU_ROUNDS
 

@@ -11,7 +11,7 @@ from deepgen_bench.metrics.annealing import Annealing, annealed, bidirectional, 
 from deepgen_bench.metrics.decoder import Decoder, gaussian_normaliser
 from deepgen_bench.metrics.grid import STEP, TOLERANCE, marginal_log_likelihood
 from deepgen_bench.metrics.held_out import Density, HeldOut, log_likelihoods, not_applicable
-from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose
+from deepgen_bench.metrics.laplace import EXAMPLES, draw, likeliest, propose, propose_from
 from deepgen_bench.metrics.likelihood import effective_sample_size, iw_elbo_curve, log_mean_exp, median_error
 from deepgen_bench.metrics.likelihood_rows import Likelihoods, below_bound
 from deepgen_bench.metrics.likelihood_settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
@@ -28,8 +28,9 @@ LOOSE = 0.1
 # from Laplace's modes the way is short: so many times fewer temperatures
 AT_MODES = 4
 
-# validation examples, starts and draws that choose a generator's τ; and what it may be, in standard deviations of data
-TAU_EXAMPLES, TAU_STARTS, TAU_DRAWS, TAU_RANGE = 32, 4, 200, (1e-3, 1.0)
+# validation examples, starts, steps towards modes and draws, in a round, that choose a generator's τ; and what it may
+# be, in standard deviations of data
+TAU_EXAMPLES, TAU_STARTS, TAU_ASCENT, TAU_DRAWS, TAU_RANGE = 32, 4, 60, 200, (1e-3, 1.0)
 # a round may change τ by so much, as its draws fit the τ before; the last one changes it by less than TAU_TOLERANCE, or
 # gains less than TAU_GAIN, nats per example: where a generator has a density of its own, any small τ does
 TAU_FACTOR, TAU_TOLERANCE, TAU_GAIN, TAU_ROUNDS = 3.0, 0.02, 1e-3, 12
@@ -204,8 +205,8 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     """The standard deviation of Gaussian noise around a `generator`'s samples that makes validation data likeliest.
 
     A GAN has no density without it (Wu et al. 2017, arXiv 1611.04273, section 3). log p(x) is estimated for all τ near
-    the present one from the same importance draws, which are made anew at the best, until that stays or, by draws of
-    its own, is hardly better than the one before.
+    the present one from the same importance draws, which are made anew at the best, around modes a short way from those
+    before, until that stays or, by draws of its own, is hardly better than the one before.
     """
     import torch
     from scipy.optimize import minimize_scalar
@@ -213,16 +214,22 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     _, points = held_out.represent(representation, "validation")
     lowest, highest = (factor * float(np.sqrt(points.var(0).mean())) for factor in TAU_RANGE)
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
-    tau, dim = 0.3 * highest, x.shape[1]
+    # the first τ is the distance to the nearest of samples
+    modes = likeliest(replace(generator, tau=lowest), x, TAU_STARTS, generator_of("tau", held_out, device))
+    with torch.no_grad():
+        tau = (x - generator.network(modes[:, 0])).square().mean().sqrt().clamp(lowest, highest).item()
     before = tau, -np.inf
     for _ in range(TAU_ROUNDS):
         decoder, draws = replace(generator, tau=tau), generator_of("tau", held_out, device)
-        ratio, log_likelihood = draw(decoder, x, propose(decoder, x, TAU_STARTS, draws), TAU_DRAWS, draws)
-        squares = (-2 * log_likelihood - gaussian_normaliser(tau, dim)) * tau**2
+        proposal = propose_from(decoder, x, modes, TAU_ASCENT)
+        modes = proposal.modes.float()
+        ratio, log_likelihood = draw(decoder, x, proposal, TAU_DRAWS, draws)
+        squares = (-2 * log_likelihood - gaussian_normaliser(tau, x.shape[1])) * tau**2
 
         def loss(log_tau: float, ratio: np.ndarray = ratio, squares: np.ndarray = squares) -> float:
             other = float(np.exp(log_tau))
-            return -float(log_mean_exp(ratio - 0.5 * (squares / other**2 + gaussian_normaliser(other, dim))).mean())
+            normaliser = gaussian_normaliser(other, x.shape[1])
+            return -float(log_mean_exp(ratio - 0.5 * (squares / other**2 + normaliser)).mean())
 
         likelihood = -loss(np.log(tau))
         if likelihood < before[1] + TAU_GAIN:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # examples worked on at once, and draws of the prior to start from: constants of the method, as draws depend on them
 EXAMPLES = 32
 CANDIDATES = 1000
-# Adam's steps towards a mode, and its rate, a tenth of which the last 30 % of them take
+# Adam's steps from a draw to a mode, and its rate, a tenth of which the last 30 % of them take
 ASCENT, RATE = 200, 0.05
 # Student's degrees of freedom; shares of the prior among all draws and of equal weights among the modes
 DEGREES, PRIOR, EQUAL = 5, 0.1, 0.1
@@ -78,36 +78,44 @@ class Proposal:
 
 
 def propose(decoder: Decoder, x: "Tensor", starts: int, generator: "Generator") -> Proposal:
-    """A proposal for x (n <= `EXAMPLES`, D) float32 from so many `starts`.
+    """A proposal for x (n <= `EXAMPLES`, D) float32 from modes that so many of the likeliest draws lead to."""
+    return propose_from(decoder, x, likeliest(decoder, x, starts, generator), ASCENT)
 
-    From those of `CANDIDATES` draws of the prior that have the largest log p(x, z), Adam climbs to modes; there the
-    inverse scale matrix is I + Jᵀ W J. Modes share by Laplace's evidence, so that one found twice counts as often.
-    """
+
+def likeliest(decoder: Decoder, x: "Tensor", n: int, generator: "Generator") -> "Tensor":
+    """Those n of `CANDIDATES` draws of the prior that have the largest log p(x, z), (len(x), n, Z)."""
     import torch
 
     candidates = torch.randn(CANDIDATES, decoder.latent_dim, generator=generator, device=x.device)
     with torch.no_grad():
         joint = decoder.pairwise_log_likelihood(x, candidates) + standard_normal_log_prob(candidates)
-    z = candidates[joint.topk(starts, dim=1).indices]
+    return candidates[joint.topk(n, dim=1).indices]
+
+
+def propose_from(decoder: Decoder, x: "Tensor", z: "Tensor", steps: int) -> Proposal:
+    """A proposal for x (n, D) at the modes to which Adam climbs from z (n, M, Z) float32 by so many `steps`.
+
+    There the inverse scale matrix is I + Jᵀ W J. Modes share by Laplace's evidence, so that one found twice counts as
+    often.
+    """
+    import torch
+
+    n, starts, dims = z.shape
     rows = x.repeat_interleave(starts, 0)
-    modes = torch.cat(within_memory(lambda some: _climb(decoder, rows[some], z.flatten(0, 1)[some]), len(rows)))
+    modes = torch.cat(within_memory(lambda some: _climb(decoder, rows[some], z.flatten(0, 1)[some], steps), len(rows)))
     with torch.no_grad():
         information = torch.cat(within_memory(lambda some: decoder.information(modes[some]), len(rows)))
-        factors = torch.linalg.cholesky(information + torch.eye(decoder.latent_dim, device=x.device).double())
+        factors = torch.linalg.cholesky(information + torch.eye(dims, device=x.device).double())
         evidence = _log_joint(decoder, rows, modes) - factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        shares = (1 - EQUAL) * evidence.view(len(x), starts).softmax(1) + EQUAL / starts
-    return Proposal(
-        modes.double().view(len(x), starts, -1),
-        factors.view(len(x), starts, *factors.shape[1:]),
-        (shares * (1 - PRIOR)).log(),
-    )
+        shares = (1 - EQUAL) * evidence.view(n, starts).softmax(1) + EQUAL / starts
+    return Proposal(modes.double().view(z.shape), factors.view(*z.shape, dims), (shares * (1 - PRIOR)).log())
 
 
 def _log_joint(decoder: Decoder, x: "Tensor", z: "Tensor") -> "Tensor":
     return decoder.log_likelihood(x, z) + standard_normal_log_prob(z)
 
 
-def _climb(decoder: Decoder, x: "Tensor", start: "Tensor") -> "Tensor":
+def _climb(decoder: Decoder, x: "Tensor", start: "Tensor", steps: int) -> "Tensor":
     """z (m, Z) at modes of p(z|x), from `start`, for x (m, D)."""
     import torch
 
@@ -116,8 +124,8 @@ def _climb(decoder: Decoder, x: "Tensor", start: "Tensor") -> "Tensor":
     z = start.clone().requires_grad_()
     # rows do not meet: Adam scales every number by itself
     optimiser = Adam([z], RATE)
-    for step in range(ASCENT):
-        if step == round(0.7 * ASCENT):
+    for step in range(steps):
+        if step == round(0.7 * steps):
             optimiser.set_rate(0.1)
         (z.grad,) = torch.autograd.grad(-_log_joint(decoder, x, z).sum(), [z])
         optimiser.step()
