@@ -74,7 +74,9 @@ class Positions:
         def chosen(mine: "Tensor", other: "Tensor") -> "Tensor":
             return torch.where(mask if mine.ndim == 1 else mask[:, None], mine, other)
 
-        return Positions(*(chosen(mine, other) for mine, other in zip(vars(self).values(), vars(others).values())))
+        return Positions(
+            *(chosen(mine, other) for mine, other in zip(vars(self).values(), vars(others).values(), strict=True))
+        )
 
 
 class Path:
