@@ -4,15 +4,26 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
+from zuko.transforms import MonotonicRQSTransform
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.flow import Flows, flow_of_one
+from deepgen_bench.models.flow import Flows, Spline, flow_of_one
 from deepgen_bench.runs import make_model
 
 KINDS = [(transform, structure) for transform in ("spline", "affine") for structure in ("coupling", "autoregressive")]
 kinds = pytest.mark.parametrize(("transform", "structure"), KINDS)
+
+
+@pytest.mark.parametrize("bins", [3, 4, 15, 16, 32])
+def test_a_spline_is_zukos(bins):
+    generator = torch.Generator().manual_seed(bins)
+    sizes = [3 * torch.randn(4, 6, k, generator=generator).double() for k in (bins, bins, bins - 1)]
+    x = 4 * torch.randn(4, 6, generator=generator).double()
+    ours, theirs = Spline(*sizes), MonotonicRQSTransform(*sizes)
+    torch.testing.assert_close(ours.call_and_ladj(x), theirs.call_and_ladj(x))
+    torch.testing.assert_close(ours.inv(x), theirs.inv(x))
 
 
 def flow(spec, **settings):

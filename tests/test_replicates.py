@@ -37,6 +37,10 @@ CASES = [
     ("vae", "digits", RAGGED | {"decoder": "bernoulli"}),
     ("vae", "gaussian_ring", RAGGED | {"objective": "iwae", "samples": 3}),
     ("flow", "sine_mixture", {"batch_size": 9}),
+    *(
+        ("flow", dataset, {"hidden": (33, 7), "batch_size": 9, "structure": "coupling", "bins": bins})
+        for dataset, bins in (("gaussian_ring", 5), ("digits", 4))
+    ),
     ("flow", "digits", {"hidden": (33, 7), "batch_size": 9, "structure": "autoregressive", "transform": "affine"}),
     ("diffusion", "gaussian_ring", {"hidden": (32, 32), "batch_size": 32}),
     *(("diffusion", dataset, {"hidden": (33, 7), "batch_size": 9}) for dataset in ("sine_mixture", "digits")),

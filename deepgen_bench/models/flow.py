@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from zuko.distributions import DiagNormal
 from zuko.flows import Flow as ZukoFlow
 from zuko.flows import GeneralCouplingTransform, LazyTransform, MaskedAutoregressiveTransform, UnconditionalDistribution
 from zuko.nn import Linear, MaskedLinear
-from zuko.transforms import MonotonicRQSTransform
+from zuko.transforms import MonotonicRQSTransform, Transform
 
 from deepgen_bench.memory import in_blocks, within_memory
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
 from deepgen_bench.training.fit import State
-from deepgen_bench.training.optimisers import Adam, Optimiser
+from deepgen_bench.training.optimisers import LANES, Adam, Optimiser
 from deepgen_bench.training.streams import Draws
 
 # values of the noise in each grey level by which dequantised images are scaled
@@ -37,13 +38,32 @@ class StackedMaskedLinear(MaskedLinear):  # type: ignore[misc]
         return torch.baddbmm(self.bias, x, (self.mask * self.weight).mT)
 
 
+class Spline(MonotonicRQSTransform):  # type: ignore[misc]
+    """Zuko's rational-quadratic spline (Durkan et al. 2019, arXiv 1906.04032), but for a softmax that on a CPU takes a
+    tenth of the time for few bins: a quarter of a training step on images."""
+
+    def __init__(self, widths: Tensor, heights: Tensor, derivatives: Tensor, bound: float = 5.0, slope: float = 1e-3):
+        Transform.__init__(self)
+        limit = -math.log(slope)
+        self.horizontal, self.vertical = (
+            bound * (2 * F.pad(softmax(sizes / (1 + 2 * sizes.abs() / limit)).cumsum(-1), (1, 0)) - 1)
+            for sizes in (widths, heights)
+        )
+        self.derivatives = F.pad(derivatives / (1 + derivatives.abs() / limit), (1, 1)).exp()
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Over the last dimension of x (…, D, K). Torch's loops run along a dimension, be it that one or another."""
+    return x.softmax(-1) if x.shape[-1] >= LANES else x.transpose(-1, -2).softmax(-2).transpose(-1, -2)
+
+
 def flow_of_one(settings: Any, dim: int) -> ZukoFlow:
     """Zuko's flow, initialised from torch's global generator, which chooses nothing but parameters."""
     options: dict[str, Any] = {"hidden_features": settings.hidden}
     if settings.transform == "spline":
         # on [-5, 5], the identity beyond; affine maps are the library's default
         k = settings.bins
-        options |= {"univariate": MonotonicRQSTransform, "shapes": [(k,), (k,), (k - 1,)]}
+        options |= {"univariate": Spline, "shapes": [(k,), (k,), (k - 1,)]}
     layers: list[LazyTransform] = []
     order, shuffles = torch.arange(dim), torch.Generator().manual_seed(0)
     for i in range(settings.transforms):
