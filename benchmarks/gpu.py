@@ -170,7 +170,7 @@ def graph_like_eager(device: str, steps: int) -> Iterator[tuple[str, str]]:
 
 
 def capturing(course: Course, device: str) -> Callable[[], None]:
-    return captured(course.update, course.model.generators) if device == "cuda" else course.update
+    return captured(course.update) if device == "cuda" else course.update
 
 
 # speed

@@ -9,7 +9,7 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.deep import DeepModel
 from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Linear
 from deepgen_bench.runs import make_model
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.training.streams import AHEAD, Draws, DrawsAhead
 
 DECODERS = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
 DEEP = [*DECODERS, "flow"]
@@ -170,6 +170,49 @@ def test_every_replicate_draws_from_its_own_generators():
         assert torch.equal(draw(one)[0], draw(three)[1])
     assert three.uniform(1000).min() >= 0 and three.uniform(1000).max() < 1
     assert sorted(set(three.indices(3, 200).flatten().tolist())) == [0, 1, 2]
+
+
+def test_numbers_drawn_ahead_are_those_of_each_replicate_s_stream():
+    def steps(seeds, first=0, state=None, count=2 * AHEAD + 3):
+        draws = DrawsAhead(seeds, "cpu")
+        if state is not None:
+            draws.restore(state)
+        found = []
+        for step in range(first, first + count):
+            state = draws.state()
+            draws.begin(step)
+            found.append((state, draws.normal(3, 2), draws.indices(1000, 4), draws.normal(5)))
+        return found
+
+    three, one = steps([4, 5, 6]), steps([5])
+    for (_, *numbers), (_, *own) in zip(three, one, strict=True):
+        for part, alone in zip(numbers, own, strict=True):
+            assert torch.equal(part[1], alone[0])
+    generator = torch.Generator().manual_seed(5)
+    for start in range(0, len(one), AHEAD):
+        shapes = ((AHEAD, 3, 2), (AHEAD, 4), (AHEAD, 5))
+        normal, whole, more = (torch.empty(shape) for shape in shapes)
+        normal.normal_(generator=generator)
+        whole = torch.randint(1000, shapes[1], generator=generator)
+        more.normal_(generator=generator)
+        for i, (_, *own) in enumerate(one[start : start + AHEAD]):
+            assert torch.equal(own[0][0], normal[i]) and torch.equal(own[1][0], whole[i])
+            assert torch.equal(own[2][0], more[i])
+    # and go on from any step, also with fewer replicates
+    for step in (0, 1, AHEAD - 1, AHEAD, AHEAD + 7):
+        for (_, *again), (_, *before) in zip(steps([5], step, three[step][0][1:2]), one[step:], strict=False):
+            for part, own in zip(again, before, strict=True):
+                assert torch.equal(part, own)
+
+
+@pytest.mark.parametrize("model", ["vae", "wgan_gp", "flow", "diffusion"])
+def test_seed_3_drawn_ahead_is_the_same_alone_and_among_others(monkeypatch, train_small, model):
+    asked = []
+    monkeypatch.setattr("deepgen_bench.models.deep.training_draws", lambda device: asked.append(device) or DrawsAhead)
+    alone, *_ = train_small(model, "gaussian_ring", [3], AHEAD + 5)
+    _, among, _ = train_small(model, "gaussian_ring", [4, 3, 2], AHEAD + 5)
+    assert alone.status == "ok" and asked == ["cpu", "cpu"]
+    assert_same(alone, among)
 
 
 # layers against torch's own, given the same weights

@@ -10,6 +10,7 @@ import torch
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.runs import make_model
 from deepgen_bench.training.checkpoint import Keeper
+from deepgen_bench.training.streams import AHEAD, DrawsAhead
 
 SMALL = {"hidden": (17, 5), "latent_dim": 3, "batch_size": 9, "channels": 3, "critic_steps": 2}
 STEPS = 40
@@ -124,6 +125,18 @@ def test_interrupted_training_ends_with_the_same_bits(build, tmp_path, model, da
         fits, more = killed_again_and_again(built, seeds, tmp_path / "state", rng)
         assert_same(fits, expected)
         kills += more
+
+
+@pytest.mark.parametrize("model", ["vae", "wgan_gp"])
+def test_a_training_that_draws_ahead_goes_on_within_what_is_drawn(monkeypatch, build, tmp_path, model):
+    monkeypatch.setattr("deepgen_bench.models.deep.training_draws", lambda device: DrawsAhead)
+    built = build(model, "gaussian_ring")
+    expected = train(built, [0, 1, 4])
+    for step in (1, AHEAD - 1, AHEAD, AHEAD + 3):
+        with pytest.raises(Killed):
+            train(built, [0, 1, 4], KilledAt(tmp_path / f"state {step}", step))
+        some = train(built, [0, 4], Keeper(tmp_path / f"state {step}", {"data": "these data"}, 1e9))
+        assert_same(some, expected[::2])
 
 
 def test_samples_after_an_interruption_are_the_same(build, tmp_path):

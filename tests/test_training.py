@@ -29,7 +29,6 @@ class Counting:
         self.scores = torch.tensor(scores)  # (S, steps)
         self.module = nn.Module()
         self.module.count = nn.Parameter(torch.zeros(len(scores), 1))
-        self.generators = []
         self.rates = []
 
     def step(self):
@@ -43,7 +42,8 @@ class Counting:
         assert not self.module.training
         return {"validation_score": self.scores[:, int(self.module.count[0]) - 1]}
 
-    def set_rate(self, left):
+    def begin(self, step, left):
+        assert step == int(self.module.count[0])
         self.rates.append(left)
 
 

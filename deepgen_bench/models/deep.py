@@ -18,7 +18,7 @@ from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.optimisers import Optimiser
 from deepgen_bench.training.precision import products_in
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.training.streams import Draws, training_draws
 
 STAGES = 8
 # rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block
@@ -127,8 +127,8 @@ class DeepModel(GenerativeModel):
         self.module = self.build([torch.Generator().manual_seed(seed) for seed in seeds("init")])
         self.fit_scale(data.train)
         self.module.to(self.device)
-        self.noise = Draws(seeds("noise"), self.device)
-        self.indices = Draws(seeds("batches"), self.device)
+        draws_of = training_draws(self.device)
+        self.noise, self.indices = (draws_of(seeds(role), self.device) for role in ("noise", "batches"))
         size = self.settings.batch_size
         self.batches = Batches(data.train, self.spec, self.representation, size, self.indices, self.noise)
         # validation figures use the same draws for every replicate and every evaluation
@@ -144,7 +144,9 @@ class DeepModel(GenerativeModel):
         if self.spec.levels is None:
             self.module.fit_scale(train)
 
-    def set_rate(self, left: float) -> None:
+    def begin(self, step: int, left: float) -> None:
+        for draws in (self.noise, self.indices):
+            draws.begin(step)
         if self.settings.schedule == "constant":
             return
         factor = left if self.settings.schedule == "linear" else staged(1 - left)
@@ -153,10 +155,6 @@ class DeepModel(GenerativeModel):
 
     def rounding(self) -> AbstractContextManager[None]:
         return products_in(self.settings.precision, self.device)
-
-    @property
-    def generators(self) -> list[torch.Generator]:
-        return [*self.noise.generators, *self.indices.generators]
 
     def training_state(self) -> dict[str, Tensor]:
         # learning rates follow from the step, and gradients are made anew in each

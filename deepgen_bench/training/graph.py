@@ -1,7 +1,7 @@
 """A training step as one CUDA graph: a single call launches all of its kernels, which are short and many."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -9,15 +9,13 @@ import torch
 WARM_UP = 3
 
 
-def captured(update: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-    """`update` as a graph, drawing from these generators as `update` would; or `update` itself where it cannot be
-    captured, because it waits for the device, which is said on stderr.
+def captured(update: Callable[[], None]) -> Callable[[], None]:
+    """`update` as a graph; or `update` itself where it cannot be captured, because it waits for the device or uses a
+    generator, which is said on stderr.
 
     What it reads and writes must stay where it is in memory. Capturing does not run it.
     """
     graph = torch.cuda.CUDAGraph()
-    for generator in generators:
-        graph.register_generator_state(generator)
     torch.cuda.synchronize()
     try:
         with torch.cuda.graph(graph):

@@ -22,9 +22,9 @@ class Trainable(Protocol):
     @property
     def module(self) -> nn.Module: ...
 
-    @property
-    def generators(self) -> list[torch.Generator]:
-        """What steps draw from."""
+    def begin(self, step: int, left: float) -> None:
+        """What the host does before a step, counted from 0: learning rates for when this share of all steps, in (0, 1],
+        is left, and numbers to draw from."""
 
     def step(self) -> dict[str, Tensor]:
         """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
@@ -34,9 +34,6 @@ class Trainable(Protocol):
 
     def validate(self) -> dict[str, Tensor]:
         """Figures on validation data, each (S,); `validation_score` chooses the best checkpoint, lower is better."""
-
-    def set_rate(self, left: float) -> None:
-        """Set learning rates for when this share of the steps, in (0, 1], is left."""
 
     def training_state(self) -> dict[str, Tensor]:
         """All that a step reads and changes, (S, …) or a number common to all, by name."""
@@ -84,8 +81,8 @@ class Course:
 
     def advance(self, left: float) -> None:
         """One step of the model, when this share of all steps is left."""
+        self.model.begin(self.step, left)
         self.step += 1
-        self.model.set_rate(left)
         self.take()
 
     def update(self) -> None:
@@ -182,7 +179,7 @@ def train(
     with keeper or nullcontext():
         while course.step < steps:
             if course.step == warm:
-                course.take = captured(course.update, model.generators)
+                course.take = captured(course.update)
             course.advance(1 - course.step / steps)
             if course.step in due:
                 score = course.evaluate(batch_size)

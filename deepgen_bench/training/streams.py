@@ -1,9 +1,15 @@
 """Random draws of a block of replicates: every replicate from its own generators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+# steps whose numbers `DrawsAhead` draws at once
+AHEAD = 16
+
+# fills a replicate's part of a tensor
+Fill = Callable[[Tensor, torch.Generator], object]
 
 
 class Draws:
@@ -23,23 +29,77 @@ class Draws:
             # a copy, because torch reads beyond a tensor that does not begin where its storage does
             generator.set_state(own.clone())
 
+    def begin(self, step: int) -> None:
+        """Before each step of a training, counted from 0."""
+
     def normal(self, *shape: int) -> Tensor:
         """Standard normal (S, *shape), float32."""
-        draws = torch.empty(len(self.generators), *shape, device=self.device)
-        for part, generator in zip(draws, self.generators, strict=True):
-            part.normal_(generator=generator)
-        return draws
+        return self.drawn(lambda part, generator: part.normal_(generator=generator), shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform on [0, 1), (S, *shape), float32."""
-        draws = torch.empty(len(self.generators), *shape, device=self.device)
-        for part, generator in zip(draws, self.generators, strict=True):
-            part.uniform_(generator=generator)
-        return draws
+        return self.drawn(lambda part, generator: part.uniform_(generator=generator), shape)
 
     def indices(self, high: int, count: int) -> Tensor:
         """Integers (S, count) uniform on 0 … high - 1."""
-        draws = torch.empty(len(self.generators), count, dtype=torch.int64, device=self.device)
-        for part, generator in zip(draws, self.generators, strict=True):
-            part.random_(0, high, generator=generator)
+        return self.drawn(lambda part, generator: part.random_(0, high, generator=generator), (count,), torch.int64)
+
+    def drawn(self, fill: Fill, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """(S, *shape), each replicate's part filled from its generator."""
+        draws = torch.empty(len(self.generators), *shape, dtype=dtype, device=self.device)
+        self.refill(draws, fill)
         return draws
+
+    def refill(self, draws: Tensor, fill: Fill) -> None:
+        for part, generator in zip(draws, self.generators, strict=True):
+            fill(part, generator)
+
+
+class DrawsAhead(Draws):
+    """The draws of a training on a GPU, of `AHEAD` steps at once: in every step, a kernel for each of many replicates
+    would take longer than its numbers do.
+
+    Every step asks for the same shapes in the same order. Between two calls of `begin` nothing waits for the device and
+    no generator is used, but in the first step of all, so that a step can be a CUDA graph.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: str):
+        super().__init__(seeds, device)
+        # of each draw in a step, how it is drawn, and the numbers (S, AHEAD, …)
+        self.ahead: list[tuple[Fill, Tensor]] = []
+        self.learning, self.turn, self.left = True, 0, 0
+        # the step among those drawn for, where the device can read it
+        self.place = torch.zeros(1, dtype=torch.int64, device=device)
+        self.before = super().state()
+
+    def state(self) -> Tensor:
+        """Where the generators were before the numbers that are not yet used up; `begin` is told how many are."""
+        return self.before if self.left else super().state()
+
+    def restore(self, state: Tensor) -> None:
+        super().restore(state)
+        self.ahead, self.before = [], state
+
+    def begin(self, step: int) -> None:
+        place = step % AHEAD
+        if place == 0:
+            self.before = super().state()
+            for fill, numbers in self.ahead:
+                self.refill(numbers, fill)
+        self.place.fill_(place)
+        self.learning, self.turn, self.left = not self.ahead, 0, AHEAD - 1 - place
+
+    def drawn(self, fill: Fill, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        if self.learning:
+            numbers = super().drawn(fill, (AHEAD, *shape), dtype)
+            self.ahead.append((fill, numbers))
+        else:
+            numbers = self.ahead[self.turn][1]
+            # a step may come without `begin`, while it is captured
+            self.turn = (self.turn + 1) % len(self.ahead)
+        return numbers.index_select(1, self.place).squeeze(1)
+
+
+def training_draws(device: str) -> type[Draws]:
+    """How a training on a device draws."""
+    return DrawsAhead if device == "cuda" else Draws
