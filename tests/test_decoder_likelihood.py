@@ -13,7 +13,16 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics import decoder_likelihood
 from deepgen_bench.metrics.annealing import Annealing, Path, annealed, bidirectional, temperatures
 from deepgen_bench.metrics.decoder import Decoder
-from deepgen_bench.metrics.decoder_likelihood import TAU_ROUNDS, by_annealing, by_grid, by_laplace, choose_tau, marginal
+from deepgen_bench.metrics.decoder_likelihood import (
+    TAU_ROUNDS,
+    by_annealing,
+    by_grid,
+    by_laplace,
+    choose_tau,
+    marginal,
+    weigh_all,
+)
+from deepgen_bench.metrics.grid import marginal_log_likelihood
 from deepgen_bench.metrics.held_out import HeldOut
 from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose, propose_from
 from deepgen_bench.metrics.likelihood import log_mean_exp
@@ -267,6 +276,18 @@ def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes
     before, after, truth = (found.vectors["log_likelihood"] for found in (alone, handed, best))
     assert np.abs((after - truth)[bad].mean()) < np.abs((before - truth)[bad].mean())
     assert handed.row("bdmc_gap", "test").n_real == 8
+
+
+def test_a_mode_that_few_draws_of_the_prior_lead_to_is_found():
+    """Only near `centre`, with a thousandth of the prior's mass, does the decoder make such an x."""
+    centre = torch.tensor([[1.5, 1.5]])
+    bump = lambda z: torch.cat([z, 5 * (-0.5 * ((z - centre) / 0.08).square().sum(1, keepdim=True)).exp()], 1)  # noqa: E731
+    decoder, x = Decoder(bump, 2, 0.3), bump(centre) + torch.tensor([[-1.5, -1.5, 0.0]])
+    exact, error = marginal_log_likelihood(decoder.pairwise_log_likelihood, x.double(), 2)
+    assert error < 0.01
+    data = HeldOut(x.numpy(), DataSpec((3,), "continuous"), 0, "data")
+    found = [weigh_all(decoder, data.x, LaplaceSettings(k=2000), None, generator(seed))["values"] for seed in range(20)]
+    np.testing.assert_allclose(found, np.tile(exact, (20, 1)), atol=0.3)
 
 
 @pytest.mark.parametrize("generate", [lambda z: z, torch.sinh, lambda z: z + 0.9 * z.sin()])

@@ -11,7 +11,7 @@ from deepgen_bench.metrics.annealing import Annealing, annealed, bidirectional, 
 from deepgen_bench.metrics.decoder import Decoder, gaussian_normaliser
 from deepgen_bench.metrics.grid import STEP, TOLERANCE, marginal_log_likelihood
 from deepgen_bench.metrics.held_out import Density, HeldOut, log_likelihoods, not_applicable
-from deepgen_bench.metrics.laplace import EXAMPLES, draw, likeliest, propose, propose_from
+from deepgen_bench.metrics.laplace import CANDIDATES, EXAMPLES, draw, likeliest, propose, propose_from
 from deepgen_bench.metrics.likelihood import effective_sample_size, iw_elbo_curve, log_mean_exp, median_error
 from deepgen_bench.metrics.likelihood_rows import Likelihoods, below_bound
 from deepgen_bench.metrics.likelihood_settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
@@ -214,10 +214,11 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     _, points = held_out.represent(representation, "validation")
     lowest, highest = (factor * float(np.sqrt(points.var(0).mean())) for factor in TAU_RANGE)
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
-    # the first τ is the distance to the nearest of samples
-    modes = likeliest(replace(generator, tau=lowest), x, TAU_STARTS, generator_of("tau", held_out, device))
+    # the first τ is the distance within which a hundredth of samples lie
+    near = likeliest(replace(generator, tau=lowest), x, CANDIDATES // 100, generator_of("tau", held_out, device))
     with torch.no_grad():
-        tau = (x - generator.network(modes[:, 0])).square().mean().sqrt().clamp(lowest, highest).item()
+        tau = (x - generator.network(near[:, -1])).square().mean().sqrt().clamp(lowest, highest).item()
+    modes = near[:, :TAU_STARTS]
     before = tau, -np.inf
     for _ in range(TAU_ROUNDS):
         decoder, draws = replace(generator, tau=tau), generator_of("tau", held_out, device)
