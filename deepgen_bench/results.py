@@ -6,16 +6,19 @@ have had, as far as they are known; what it leaves empty is unknown, not differe
 
 import csv
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from deepgen_bench.config_file import shown
 from deepgen_bench.errors import UserError, printable
 from deepgen_bench.files import unreadable, write_text
+
+# jobs that only write rows do without it
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Column -> dtype, in the order of the file. Integers are nullable; an empty number is NaN or <NA>, an empty text "".
 # `run_id` names the settings that a model was trained with, and may end in /seed_<k>.
@@ -75,23 +78,28 @@ def comparable_variant(text: str) -> tuple[str, str, str]:
     return ";".join(f"{key}={value}" for key, value in pairs.items()), output, estimator
 
 
-def write_rows(path: Path, rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Check `rows` against the schema and write them as CSV, whole or not at all; floats keep every bit.
 
     Each row has every column of `COLUMNS` (None for an empty cell). Errors: `UserError` naming the file and column.
     """
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), dtype=object)
-    if frame.empty and not len(frame.columns):
-        frame = pd.DataFrame(columns=list(COLUMNS))
-    cells: dict[str, list] = {str(name): list(frame[name]) for name in frame}
-    write_text(path, _table(cells, str(path)).to_csv(index=False, lineterminator="\n"))
+    names = dict.fromkeys(name for row in rows for name in row) or COLUMNS
+    columns = _checked({name: [row.get(name) for row in rows] for name in names}, str(path))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for cells in zip(*columns.values(), strict=True):
+        writer.writerow("" if _missing(cell) else cell for cell in cells)
+    write_text(path, text.getvalue())
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(path: Path) -> "pd.DataFrame":
     """The table in a CSV file, with the columns and dtypes of `COLUMNS`.
 
     Errors: `UserError` naming the file and column for a missing or unknown column or an impossible value.
     """
+    import pandas as pd
+
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
             header, *lines = list(csv.reader(file, strict=True)) or [[]]
@@ -104,10 +112,11 @@ def read_rows(path: Path) -> pd.DataFrame:
     for number, line in enumerate(lines, 1):
         if len(line) != len(header):
             raise UserError(f"{path}: row {number} has {len(line)} cells, the header has {len(header)} columns")
-    return _table({name: [line[i] for line in lines] for i, name in enumerate(header)}, str(path))
+    columns = _checked({name: [line[i] for line in lines] for i, name in enumerate(header)}, str(path))
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in COLUMNS.items()})
 
 
-def load_results(*paths: str | Path) -> pd.DataFrame:
+def load_results(*paths: str | Path) -> "pd.DataFrame":
     """The measurements of one or several results folders, experiment folders or CSV files, merged.
 
     A results folder stands for every `<experiment>/metrics.csv` in it. The same measurement found twice (`KEY`) with
@@ -121,11 +130,13 @@ def load_results(*paths: str | Path) -> pd.DataFrame:
     return merge([(str(file), read_rows(file)) for file in files])
 
 
-def merge(tables: Sequence[tuple[str, pd.DataFrame]], repeats: bool = True) -> pd.DataFrame:
+def merge(tables: "Sequence[tuple[str, pd.DataFrame]]", repeats: bool = True) -> "pd.DataFrame":
     """Concatenate (source, table) pairs in their order by the rule of `load_results`.
 
     With `repeats` False a measurement found twice is always an error.
     """
+    import pandas as pd
+
     if not any(len(table) for _, table in tables):
         raise UserError(f"{', '.join(source for source, _ in tables)}: no measurements, only a header")
     rows = pd.concat([table for _, table in tables], ignore_index=True)
@@ -160,49 +171,45 @@ def metric_files(path: Path) -> list[Path]:
     return files
 
 
-def _table(cells: Mapping[str, Sequence[Any]], source: str) -> pd.DataFrame:
-    """Columns of cells (text from a file, or values from Python) as a checked table."""
+def _checked(cells: Mapping[str, Sequence[Any]], source: str) -> dict[str, list[Any]]:
+    """Columns of cells (text from a file, or values from Python) as `COLUMNS` has them: text, a float, which may be
+    NaN, or an integer or None."""
     if missing := [name for name in COLUMNS if name not in cells]:
         raise UserError(f"{source}: column {missing[0]} is missing; valid: {', '.join(COLUMNS)}")
     if unknown := [name for name in cells if name not in COLUMNS]:
         raise UserError(f"{source}: unknown column {unknown[0]!r}; valid: {', '.join(COLUMNS)}")
     convert = {"str": _text, "Int64": _integer, "float64": _number}
-    data = {}
+    columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
-        values = []
+        columns[name] = []
         for number, cell in enumerate(cells[name], 1):
             try:
-                values.append(convert[dtype](cell))
+                columns[name].append(convert[dtype](cell))
             except (ValueError, TypeError, OverflowError):
                 kind = {"Int64": "a whole number", "float64": "a number"}[dtype]
                 raise UserError(f"{source}: column {name}, row {number}: found {shown(cell)}, valid: {kind}") from None
-        data[name] = pd.Series(values, dtype=dtype)
-    table = pd.DataFrame(data)
-    for name, bad, valid in _rules(table):
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            found = "nothing" if cells[name][row] is None else shown(cells[name][row])
-            raise UserError(f"{source}: column {name}, row {row + 1}: found {found}, valid: {valid}")
-    return table
+    for name, holds, valid in _rules(columns):
+        for row, cell in enumerate(columns[name]):
+            if not holds(cell, row):
+                found = "nothing" if cells[name][row] is None else shown(cells[name][row])
+                raise UserError(f"{source}: column {name}, row {row + 1}: found {found}, valid: {valid}")
+    return columns
 
 
-def _rules(table: pd.DataFrame) -> Iterable[tuple[str, pd.Series, str]]:
-    """(column, mask of impossible cells, what is valid)."""
+def _rules(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Callable[[Any, int], bool], str]]:
+    """(column, whether a cell in a row is possible, what is valid)."""
     for name in ("experiment", "dataset", "model", "metric"):
-        yield name, ~table[name].map(_is_name).astype(bool), "a name without / and \\ that does not begin with a dot"
+        yield name, lambda cell, _: _is_name(cell), "a name without / and \\ that does not begin with a dot"
     for name, choices in CHOICES.items():
-        yield name, ~table[name].isin(choices), ", ".join(choices)
-    yield "seed", table["seed"].fillna(-1) < 0, "a whole number from 0"
+        yield name, lambda cell, _, choices=choices: cell in choices, ", ".join(choices)  # type: ignore[misc]
+    yield "seed", lambda cell, _: cell is not None and cell >= 0, "a whole number from 0"
     for name in ("n_real", "n_generated"):
-        yield name, table[name].fillna(1) < 1, "a whole number from 1, or empty"
+        yield name, lambda cell, _: cell is None or cell >= 1, "a whole number from 1, or empty"
     for name in ("std_error", "mc_error", "seconds"):
-        yield name, table[name] < 0, "a number from 0, or empty"
-    yield "value", table["value"].isna() & (table["status"] == "ok"), "a number where status is ok"
-    yield (
-        "variant",
-        ~table["variant"].map(_is_variant).astype(bool),
-        "key=value;… with sorted keys and whole K, or empty",
-    )
+        yield name, lambda cell, _: isnan(cell) or cell >= 0, "a number from 0, or empty"
+    status = columns["status"]
+    yield "value", lambda cell, row: not isnan(cell) or status[row] != "ok", "a number where status is ok"
+    yield "variant", lambda cell, _: _is_variant(cell), "key=value;… with sorted keys and whole K, or empty"
 
 
 def _is_name(text: str) -> bool:
@@ -219,7 +226,7 @@ def _is_variant(text: str) -> bool:
 
 
 def _missing(cell: Any) -> bool:
-    return cell is None or cell is pd.NA or cell == "" or (isinstance(cell, float) and isnan(cell))
+    return cell is None or cell == "" or (isinstance(cell, float) and isnan(cell))
 
 
 def _text(cell: Any) -> str:

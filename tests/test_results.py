@@ -1,5 +1,8 @@
 """The tidy table: strict to read and to write, and safe to merge."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -38,9 +41,7 @@ def test_every_bit_survives_the_file(tmp_path_factory, rows):
         for name, value in expected.items():
             found = table.at[i, name]
             assert pd.isna(found) if value is None else found == value
-    text = path.read_text()
-    write_rows(path, table)
-    assert path.read_text() == text
+    assert path.read_text() == table.to_csv(index=False, lineterminator="\n")
 
 
 def test_a_line_break_in_a_reason_becomes_a_space(frame):
@@ -151,3 +152,10 @@ def test_aggregate_keeps_the_order_of_the_parts_and_refuses_repeats(tmp_path):
         aggregate([parts[0], parts[0]], tmp_path / "twice")
     with pytest.raises(UserError, match="no measurement files"):
         aggregate([], tmp_path / "none")
+
+
+def test_a_measuring_job_imports_no_pandas():
+    """A third of a second; scikit-learn, which some need, imports it too."""
+    script = "import sys, deepgen_bench.stages.measure; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

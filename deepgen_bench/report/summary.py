@@ -15,7 +15,7 @@ from deepgen_bench.files import read_arrays, write_text
 from deepgen_bench.report.paired import FILE, paired_differences
 from deepgen_bench.report.selection import LIKELIHOODS, has_value
 from deepgen_bench.report.statistics import half_width
-from deepgen_bench.results import comparable_variant, merge, parse_variant, read_rows, write_rows
+from deepgen_bench.results import comparable_variant, merge, parse_variant, read_rows
 
 
 class Comparable(NamedTuple):
@@ -161,15 +161,15 @@ def aggregate(parts: Sequence[Path], output_dir: Path) -> list[Path]:
     if not parts:
         raise UserError(f"{output_dir}: no measurement files to aggregate")
     rows = merge([(str(part), read_rows(Path(part))) for part in parts], repeats=False)
-    write_rows(output_dir / "metrics.csv", rows)
     vectors: dict[str, np.ndarray] = {}
     for part in parts:
         if part.with_suffix(".npz").is_file():
             vectors |= read_arrays(part.with_suffix(".npz"))
     paired = paired_differences(rows, vectors)
-    for name, table in (("summary.csv", summarise(rows)), (FILE, paired)):
+    tables = {"metrics.csv": rows, "summary.csv": summarise(rows), FILE: paired}
+    for name, table in tables.items():
         write_text(output_dir / name, table.to_csv(index=False, lineterminator="\n"))
-    return [output_dir / name for name in ("metrics.csv", "summary.csv", FILE)]
+    return [output_dir / name for name in tables]
 
 
 def group_of(row: pd.Series) -> Group:
