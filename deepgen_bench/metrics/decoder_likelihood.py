@@ -215,7 +215,8 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     lowest, highest = (factor * float(np.sqrt(points.var(0).mean())) for factor in TAU_RANGE)
     x = torch.as_tensor(points[:TAU_EXAMPLES], dtype=torch.float32, device=device)
     # the first τ is the distance within which a hundredth of samples lie
-    near = likeliest(replace(generator, tau=lowest), x, CANDIDATES // 100, generator_of("tau", held_out, device))
+    start = generator_of("tau_start", held_out, device)
+    near = likeliest(replace(generator, tau=lowest), x, CANDIDATES // 100, start)
     with torch.no_grad():
         tau = (x - generator.network(near[:, -1])).square().mean().sqrt().clamp(lowest, highest).item()
     modes = near[:, :TAU_STARTS]
