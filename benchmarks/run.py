@@ -7,7 +7,7 @@ python -m benchmarks.run --only 'exact W' pipeline     those whose names begin s
 import argparse
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,17 @@ def placed(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join([*(f"{place}." for place in places), markdown(rows)])
 
 
-def page(lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]]) -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def versions() -> str:
+    """Of all packages. Errors: `SystemExit` if one is not installed."""
+    try:
+        return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    except PackageNotFoundError as error:
+        raise SystemExit(
+            f"error: {error.name} is not installed; `make bench` has the peers where they are found"
+        ) from None
+
+
+def page(packages: str, lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]]) -> str:
     return f"""# Speed beside what else is used
 
 Python {platform.python_version()}; {packages}.
@@ -109,6 +118,7 @@ def main() -> None:
     def chosen(case: str) -> bool:
         return given.only is None or any(case.startswith(each) for each in given.only)
 
+    packages = versions()
     contests = [each for module in (training, importance, fidelity, transport) for each in module.contests()]
     grown = [*training.growth(), *importance.growth()]
     if not any(map(chosen, ["pipeline", *(each.case for each in contests), *(case for case, _ in grown)])):
@@ -124,7 +134,7 @@ def main() -> None:
     accounts = known(PIPELINE)
     if chosen("pipeline"):
         accounts = updated(PIPELINE, pipeline.account(DEFAULT, given.results.resolve(), len(os.sched_getaffinity(0))))
-    (RESULTS / "cpu.md").write_text(page(lines, growths, accounts))
+    (RESULTS / "cpu.md").write_text(page(packages, lines, growths, accounts))
     print((RESULTS / "cpu.md").read_text())
 
 

@@ -106,3 +106,10 @@ def test_all_that_a_gpu_is_asked_can_be_asked_of_a_cpu(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     text = output.read_text()
     assert "**no**" not in text and text.count("same bits | same bits") == 9
+
+
+def test_without_its_peers_the_benchmark_ends_before_it_begins():
+    command = [sys.executable, "-m", "benchmarks.run", "--only", "pipeline"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    error = "error: pythae is not installed; `make bench` has the peers where they are found\n"
+    assert (done.returncode, done.stderr, done.stdout) == (1, error, "")
