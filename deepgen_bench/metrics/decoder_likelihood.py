@@ -30,7 +30,7 @@ AT_MODES = 4
 
 # validation examples, starts, steps towards modes and draws, in a round, that choose a generator's τ; and what it may
 # be, in standard deviations of data
-TAU_EXAMPLES, TAU_STARTS, TAU_ASCENT, TAU_DRAWS, TAU_RANGE = 32, 4, 60, 200, (1e-3, 1.0)
+TAU_EXAMPLES, TAU_STARTS, TAU_ASCENT, TAU_DRAWS, TAU_RANGE = 32, 4, 60, 1000, (1e-3, 1.0)
 # a round may change τ by so much, as its draws fit the τ before; the last one changes it by less than TAU_TOLERANCE, or
 # gains less than TAU_GAIN, nats per example: where a generator has a density of its own, any small τ does
 TAU_FACTOR, TAU_TOLERANCE, TAU_GAIN, TAU_ROUNDS = 3.0, 0.02, 1e-3, 12
@@ -205,8 +205,8 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     """The standard deviation of Gaussian noise around a `generator`'s samples that makes validation data likeliest.
 
     A GAN has no density without it (Wu et al. 2017, arXiv 1611.04273, section 3). log p(x) is estimated for all τ near
-    the present one from the same importance draws, which are made anew at the best, around modes a short way from those
-    before, until that stays or, by draws of its own, is hardly better than the one before.
+    the present one from the same importance draws, which are made anew at the best until that stays or, by draws of
+    its own, is hardly better than the one before.
     """
     import torch
     from scipy.optimize import minimize_scalar
@@ -219,12 +219,10 @@ def choose_tau(generator: Decoder, representation: str, held_out: HeldOut, devic
     near = likeliest(replace(generator, tau=lowest), x, CANDIDATES // 100, start)
     with torch.no_grad():
         tau = (x - generator.network(near[:, -1])).square().mean().sqrt().clamp(lowest, highest).item()
-    modes = near[:, :TAU_STARTS]
     before = tau, -np.inf
     for _ in range(TAU_ROUNDS):
         decoder, draws = replace(generator, tau=tau), generator_of("tau", held_out, device)
-        proposal = propose_from(decoder, x, modes, TAU_ASCENT)
-        modes = proposal.modes.float()
+        proposal = propose_from(decoder, x, likeliest(decoder, x, TAU_STARTS, draws), TAU_ASCENT)
         ratio, log_likelihood = draw(decoder, x, proposal, TAU_DRAWS, draws)
         squares = (-2 * log_likelihood - gaussian_normaliser(tau, x.shape[1])) * tau**2
 
