@@ -299,7 +299,14 @@ def test_noise_that_makes_no_difference_is_not_looked_for(monkeypatch, generate)
     monkeypatch.setattr(
         decoder_likelihood, "propose_from", lambda *given: rounds.append(given[0].tau) or propose_from(*given)
     )
-    assert choose_tau(decoder, "x", data) < 0.3 * x.std()
+    found = choose_tau(decoder, "x", data)
+
+    def exact(tau):
+        noisy = replace(decoder, tau=float(tau)).pairwise_log_likelihood
+        return marginal_log_likelihood(noisy, torch.from_numpy(x).double(), 1)[0].mean()
+
+    # these very examples may gain a hundredth of a nat by noise, and it may be found or not
+    assert exact(found) > max(exact(tau * x.std()) for tau in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6)) - 0.02
     assert len(rounds) < TAU_ROUNDS
 
 
