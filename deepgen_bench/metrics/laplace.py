@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 # examples worked on at once, and draws of the prior to start from: constants of the method, as draws depend on them. Of
-# an overfitted decoder's narrow modes a thousand draws miss one in some hundred, by dozens of nats, and more starts
-# among them do not help
+# an overfitted decoder's narrow modes a thousand draws miss one in some two hundred, by up to dozens of nats, and
+# more starts among them do not always help
 EXAMPLES = 32
 CANDIDATES = 16_000
 # Adam's steps from a draw to a mode, and its rate, a tenth of which the last 30 % of them take
