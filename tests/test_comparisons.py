@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from deepgen_bench.report.comparisons import compare, p_value
@@ -123,31 +125,57 @@ def test_numbers_that_never_vary_are_compared_by_permutation():
     assert best(spread("a", [1.0] * 5), spread("b", [2.0, 2.1, 1.9, 2.0, 2.05])) == {"a"}
 
 
-@pytest.mark.parametrize(
-    ("direction", "models", "expected"),
-    [
-        ("max", {"a": (1, "lower"), "b": (2, "lower")}, "b"),  # bounds of a kind rank as numbers
-        ("max", {"a": (1, "lower"), "b": (2, "exact")}, "ab"),  # a's true value may be above 2
-        ("max", {"a": (3, "lower"), "b": (2, "exact")}, "a"),  # a's true value is at least 3
-        ("max", {"a": (1, "upper"), "b": (2, "estimate")}, "b"),  # a's true value is at most 1
-        ("max", {"a": (3, "upper"), "b": (2, "exact")}, "ab"),
-        ("max", {"a": (1, "estimate"), "b": (2, "exact")}, "b"),
-        ("max", {"a": (1, "lower"), "b": (2, "upper")}, "ab"),
-        ("max", {"a": (2, "lower"), "b": (1, "upper")}, "a"),
-        ("min", {"a": (3, "upper"), "b": (2, "exact")}, "ab"),
-        ("min", {"a": (1, "upper"), "b": (2, "exact")}, "a"),
-        ("min", {"a": (1, "lower"), "b": (2, "upper")}, "ab"),
-        ("min", {"a": (1, "lower"), "b": (2, "exact")}, "ab"),
-        ("min", {"a": (2, "exact"), "b": (2, "exact")}, "ab"),
-        # b is shown to be worse than c, whatever a may be
-        ("max", {"a": (1, "lower"), "b": (2, "exact"), "c": (3, "exact")}, "ac"),
-        ("none", {"a": (1, "exact"), "b": (2, "exact")}, ""),
-    ],
-)
+BOUNDS = [
+    ("max", {"a": (1, "lower"), "b": (2, "lower")}, "b"),  # bounds of a kind rank as numbers
+    ("max", {"a": (1, "lower"), "b": (2, "exact")}, "b"),  # a's true value may be above 2: nothing is said of it
+    ("max", {"a": (3, "lower"), "b": (2, "exact")}, "a"),  # a's true value is at least 3
+    ("max", {"a": (1, "upper"), "b": (2, "estimate")}, "b"),  # a's true value is at most 1
+    ("max", {"a": (3, "upper"), "b": (2, "exact")}, "b"),  # a's true value may be below 2
+    ("max", {"a": (1, "estimate"), "b": (2, "exact")}, "b"),
+    ("max", {"a": (1, "lower"), "b": (2, "upper")}, "a"),  # at least 1, and at most 2
+    ("max", {"a": (2, "lower"), "b": (1, "upper")}, "a"),
+    ("min", {"a": (3, "upper"), "b": (2, "exact")}, "b"),
+    ("min", {"a": (1, "upper"), "b": (2, "exact")}, "a"),
+    ("min", {"a": (1, "lower"), "b": (2, "upper")}, "b"),
+    ("min", {"a": (1, "lower"), "b": (2, "exact")}, "b"),
+    ("min", {"a": (2, "exact"), "b": (2, "exact")}, "ab"),
+    # b is shown to be worse than c; a, which is not above b, is not put over it
+    ("max", {"a": (1, "lower"), "b": (2, "exact"), "c": (3, "exact")}, "c"),
+    ("max", {"a": (2.5, "lower"), "b": (2, "exact"), "c": (3, "exact")}, "c"),
+    # both bounds are above b; the lower one of them may belong to the better model
+    ("max", {"a": (3, "lower"), "b": (2, "exact"), "c": (4, "lower")}, "c"),
+    ("max", {"a": (3.001, "lower"), "b": (2, "exact"), "c": (3, "lower")}, "ac"),
+    ("max", {"a": (3.001, "lower"), "b": (3, "exact")}, "ab"),
+    ("none", {"a": (1, "exact"), "b": (2, "exact")}, ""),
+]
+
+
+@pytest.mark.parametrize(("direction", "models", "expected"), BOUNDS)
 def test_a_bound_counts_as_far_as_it_holds(direction, models, expected):
     noise = np.array([-0.01, 0.0, 0.01, 0.005, -0.005])
     groups = [spread(m, value + noise, direction=direction, bound=b) for m, (value, b) in models.items()]
     assert best(*groups) == set(expected)
+
+
+KINDS = st.sampled_from(["lower", "upper", "exact", "estimate"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), KINDS), min_size=2, max_size=6), st.sampled_from(["max", "min"]))
+def test_no_bound_is_bold_over_a_value_that_it_does_not_exceed(models, direction):
+    noise = np.array([-0.01, 0.0, 0.01, 0.005, -0.005])
+    groups = [spread(f"m{i}", v + noise, direction=direction, bound=b) for i, (v, b) in enumerate(models)]
+    bold = best(*groups)
+    sign, safe = (1, "lower") if direction == "max" else (-1, "upper")
+    values = [sign * v for v, b in models if b in ("exact", "estimate")]
+    for i, (value, bound) in enumerate(models):
+        if f"m{i}" in bold and bound in ("lower", "upper") and values:
+            assert bound == safe and sign * value > max(values)
+    if values or any(bound == safe for _, bound in models):
+        assert bold  # there is always a best, and a value is beaten only by what is surely better
+    certain = [sign * v for v, b in models if b in ("exact", "estimate", safe)]
+    for i, (value, bound) in enumerate(models):
+        if bound in ("exact", "estimate"):
+            assert (f"m{i}" in bold) == (sign * value == max(certain))
 
 
 def test_a_model_with_a_wide_spread_saves_no_other():

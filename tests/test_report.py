@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 from tidy_rows import CLASSIFIER, n_a, row, seeds
@@ -81,6 +82,24 @@ def test_output_belongs_to_the_model_and_likelihoods_stand_on_both_rows(frame):
     (table,) = comparison_tables(frame([r for r in rows if "draw" not in r["variant"]]))
     assert list(grid(table)) == ["vae", "gan"]
     assert "A sample of vae is the decoder's mean." in table.notes
+
+
+def test_bounds_have_a_sign_and_are_bold_only_above_the_values(frame):
+    noise = np.array([-0.01, 0.0, 0.01])
+    likelihoods = {"gmm": (50, "exact"), "flow": (90, "exact"), "wgan": (40, "lower"), "vae": (100, "lower")}
+    rows = []
+    for model, (value, bound) in likelihoods.items():
+        cells = {"model": model, "metric": "log_likelihood", "direction": "max", "bound": bound, "std_error": 0.01}
+        rows += seeds(list(value + noise), **cells)
+    cells = grid(comparison_tables(frame([r for r in rows if r["model"] != "vae"]))[0])
+    column = {model: line["log-likelihood"] for model, line in cells.items()}
+    assert {model: cell.emphasis for model, cell in column.items()} == {"gmm": "", "flow": "bold", "wgan": ""}
+    assert column["wgan"].text.startswith("≥ 40.0") and column["flow"].text.startswith("90.0")
+    (table,) = comparison_tables(frame(rows))
+    assert [model for model, line in grid(table).items() if line["log-likelihood"].emphasis] == ["vae"]
+    (note,) = [note for note in table.notes if note.startswith("≥, ≤:")]
+    assert "Where it is not bold its model need not be worse." in note
+    assert not any("≥" in note for note in comparison_tables(frame(rows[:6]))[0].notes)
 
 
 def test_cells_and_seeds_tell_what_went_wrong(frame):

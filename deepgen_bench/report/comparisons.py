@@ -13,16 +13,15 @@ from deepgen_bench.report.summary import Spread
 
 @dataclass
 class Comparisons:
-    """What tests say of a table, by column: `best`, the models that no other is shown to beat, and `left_out`, those
-    without a spread over seeds; `count` tests in all, `paired` and `unpaired` ones among those of likelihoods, `bounds`
-    where a bound met another kind of number."""
+    """What tests say of a table, by column: `best`, the models that no other is shown to beat, without bounds that do
+    not lead (`leads`), and `left_out`, those without a spread over seeds; `count` tests in all, `paired` and `unpaired`
+    ones among those of likelihoods."""
 
     best: list[list[Spread]] = field(default_factory=list)
     left_out: list[list[Spread]] = field(default_factory=list)
     count: int = 0
     paired: int = 0
     unpaired: int = 0
-    bounds: int = 0
 
 
 def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
@@ -42,14 +41,16 @@ def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Compar
         for a, b in combinations(tested, 2):
             worse, better = sorted((a, b), key=_goodness)
             pairs.append((j, worse, p_value(a, b, errors) if may_beat(better, worse) else 1.0))
-            result.bounds += kind(a) != kind(b)
             if a.column.metric in LIKELIHOODS:
                 known = _key(a, b) in errors
                 result.paired, result.unpaired = result.paired + known, result.unpaired + (not known)
     result.count = len(pairs)
     adjusted = holm([p for _, _, p in pairs])
     beaten = {(j, worse.group) for (j, worse, _), p in zip(pairs, adjusted, strict=True) if p <= LEVEL}
-    result.best = [[group for group in best if (j, group.group) not in beaten] for j, best in enumerate(result.best)]
+    result.best = [
+        [group for group in best if (j, group.group) not in beaten and leads(group, groups)]
+        for j, (best, groups) in enumerate(zip(result.best, columns, strict=True))
+    ]
     return result
 
 
@@ -85,13 +86,32 @@ def kind(group: Spread) -> str:
 
 
 def may_beat(better: Spread, worse: Spread) -> bool:
-    """Whether the order of two means can be that of the true values.
+    """Whether one number can be shown to be better than another.
 
-    Bounds of a kind are compared as numbers. Against another kind a bound counts as far as it holds: where larger is
-    better a lower bound can show its model to be better but not worse, an upper one worse but not better.
+    Bounds of a kind are compared as numbers: this is about the bounds, not about their models. Against another kind a
+    bound counts as far as it holds: where larger is better a lower bound can show its model to be better but not worse,
+    an upper one worse but not better.
     """
-    safe, unsafe = ("lower", "upper") if better.direction == "max" else ("upper", "lower")
+    safe, unsafe = _kinds_of_bound(better.direction)
     return kind(better) == kind(worse) or (kind(better) != unsafe and kind(worse) != safe)
+
+
+def leads(group: Spread, groups: Sequence[Spread]) -> bool:
+    """Whether a number can be called the best of its column: of bounds, one that holds against all other kinds.
+
+    Where larger is better that is a lower bound above every exact value and estimate. Another one leaves open whether
+    its model is better or worse than theirs.
+    """
+    if kind(group) == "point" or {kind(other) for other in groups} == {kind(group)}:
+        return True
+    safe, _ = _kinds_of_bound(group.direction)
+    values = [_goodness(other) for other in groups if kind(other) == "point"]
+    return kind(group) == safe and all(_goodness(group) > value for value in values)
+
+
+def _kinds_of_bound(direction: str) -> tuple[str, str]:
+    """The kind that shows a model to be at least as good as it says, and the other."""
+    return ("lower", "upper") if direction == "max" else ("upper", "lower")
 
 
 def _tested(groups: Sequence[Spread]) -> list[Spread]:

@@ -20,6 +20,7 @@ WORDS = {
     "suspect": "suspect",
 }
 MARKS = {"suspect": "?", "not_converged": "!"}
+SIGNS = {"lower": "≥ ", "upper": "≤ "}
 BOUNDS = {"lower": "lower bound", "upper": "upper bound", "exact": "exact", "estimate": "estimate"}
 OUTPUTS = {"mean": "the decoder's mean", "draw": "a draw from the decoder"}
 
@@ -45,6 +46,11 @@ def notes(
         alone = f"for likelihoods also over the test examples, otherwise {alone}"
     yield f"±: half-width of the 95 % t interval over seeds, {alone}"
     yield from _tests(names, comparisons)
+    if any(spread.bound in SIGNS for line in found for spread in line if spread and spread.n_seeds):
+        yield (
+            "≥, ≤: lower and upper bounds. One is bold only where it is better than every exact value and estimate of "
+            "its column and no other bound is shown to be better. Where it is not bold its model need not be worse."
+        )
     models = {row.model for row in rows}
     final = sorted({s.group.model for s in sheet.spreads if s.group.checkpoint == "final"} & models)
     fallback = f"; final where a model has no other: {', '.join(final)}" if checkpoint == "best" and final else ""
@@ -88,8 +94,6 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
             f"Likelihoods are compared as if on different test examples where the examples' own values are not there "
             f"({comparisons.unpaired} comparisons): this misses differences."
         )
-    if comparisons.bounds:
-        yield "A bound is held against another kind of number only as far as it holds; beyond that both stay bold."
     left_out = [
         (group.group.model, name) for name, groups in zip(names, comparisons.left_out, strict=True) for group in groups
     ]

@@ -13,7 +13,7 @@ from deepgen_bench.files import write_text
 from deepgen_bench.report.about import about
 from deepgen_bench.report.comparisons import compare, direction_of
 from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings, mean_and_error
-from deepgen_bench.report.notes import WORDS, marks, notes
+from deepgen_bench.report.notes import SIGNS, WORDS, marks, notes
 from deepgen_bench.report.paired import PairedErrors, paired_errors
 from deepgen_bench.report.published import published_tables
 from deepgen_bench.report.ranks import rank_table
@@ -159,10 +159,10 @@ def _table(
 
 
 def _text(spread: Spread | None, row: Row) -> str:
-    """`mean ± margin`, marked, and the number of seeds where it is not the row's; a word without a value."""
+    """`mean ± margin`, with its sign and marks, and the number of seeds if not the row's; a word without a value."""
     if spread is None:
         return WORDS[row.lost] if row.lost else MISSING
     if spread.n_seeds:
         seeds = "" if spread.n_seeds == row.seeds else f" ({spread.n_seeds} seed{'s' if spread.n_seeds > 1 else ''})"
-        return mean_and_error(spread.mean, spread.margin) + marks(spread) + seeds
+        return SIGNS.get(spread.bound, "") + mean_and_error(spread.mean, spread.margin) + marks(spread) + seeds
     return next(word for status, word in WORDS.items() if status in spread.statuses)
