@@ -232,7 +232,8 @@ def test_more_temperatures_bring_the_bounds_together():
 
 
 def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
-    settings = LikelihoodSettings(laplace=LaplaceSettings(starts=2, k=200), ais=AnnealingSettings(n=4, steps=60))
+    ais = AnnealingSettings(n=4, simulated=6, steps=60)
+    settings = LikelihoodSettings(laplace=LaplaceSettings(starts=2, k=200), ais=ais)
     decoder = curved(latent_dim=2)
     (first, *_) = marginal(decoder, "x", held_out(decoder, 10), settings, None).measurements
     assert (first.metric, first.bound, first.variant["estimator"]) == ("log_likelihood", "exact", "grid")
@@ -241,9 +242,12 @@ def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
     found = marginal(decoder, "x", data, settings, density.logpdf)
     names = [row.metric for row in found.measurements]
     assert names == ["log_likelihood", "log_density_ratio", "pareto_k", "ess", "ais", "bdmc_gap"]
-    first, ais, gap = (found.row(metric, "test") for metric in ("log_likelihood", "ais", "bdmc_gap"))
-    assert first.variant["estimator"] == "importance sampling at 2 Laplace modes, 200 draws"
-    assert (ais.variant["steps"], ais.variant["chains"], ais.n_real, gap.n_real) == (60, 8, 4, 4)
+    first, ais, gap = found.row("log_likelihood", "test"), found.row("ais", "test"), found.row("bdmc_gap", "simulated")
+    assert first.variant["estimator"] == (
+        "importance sampling at 2 Laplace modes, 200 draws, or, where their weights are heavy-tailed, annealing from "
+        "there in 7 steps with 8 chains"
+    )
+    assert (ais.variant["steps"], ais.variant["chains"], ais.n_real, gap.n_real) == (60, 8, 4, 6)
     assert (ais.bound, ais.status) == ("lower", "ok") and abs(ais.value - density.logpdf(data.x[:4]).mean()) < 1
     assert "ais" not in {row.metric for row in marginal(decoder, "x", data, settings, None, audit=False).measurements}
     without = settings.model_copy(update={"laplace": None})
@@ -254,7 +258,7 @@ def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
 def test_annealing_too_fast_is_not_converged():
     decoder, _ = linear(40, 10, 0.05)
     found = by_annealing(decoder, "x", held_out(decoder, 8), AnnealingSettings(n=8, steps=10), "cpu")
-    row, gap = found.row("ais", "test"), found.row("bdmc_gap", "test")
+    row, gap = found.row("ais", "test"), found.row("bdmc_gap", "simulated")
     assert row.status == "not_converged" and gap.value > 1 and row.value is not None
     assert row.reason == f"on simulated data its bounds are {gap.value:.2g} nats apart, above 1"
 
@@ -270,12 +274,21 @@ def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes
     assert bad.mean() > 0.1
     row = alone.row("log_likelihood", "test")
     assert row.status == "not_converged" and row.reason.endswith("of examples, and likelihood.ais is null")
-    settings = AnnealingSettings(n=8, steps=800, chains=16)
+    settings = AnnealingSettings(simulated=8, steps=1600, chains=16)
     handed = by_laplace(decoder, "x", data, few, settings, None, "cpu")
     best = by_laplace(decoder, "x", data, LaplaceSettings(starts=40, k=20_000), None, None, "cpu")
     before, after, truth = (found.vectors["log_likelihood"] for found in (alone, handed, best))
     assert np.abs((after - truth)[bad].mean()) < np.abs((before - truth)[bad].mean())
-    assert handed.row("bdmc_gap", "test").n_real == 8
+    gap = handed.row("bdmc_gap", "simulated")
+    assert gap.n_real == 8 and handed.row("log_likelihood", "test").status == "ok"
+    # the gap stands beside however few are handed on; above the limit it counts where they are many
+    strict = settings.model_copy(update={"steps": 20, "limit": 1e-6})
+    for some in (bad, np.arange(24) == np.flatnonzero(bad)[0]):
+        part = replace(data, x=data.x[some] if some.sum() > 1 else np.concatenate([data.x[~bad], data.x[some]]))
+        row = by_laplace(decoder, "x", part, few, strict, None, "cpu")
+        share = row.row("pareto_k", "test").value
+        assert share > 0 and row.row("bdmc_gap", "simulated").value > 1e-6
+        assert row.row("log_likelihood", "test").status == ("not_converged" if share > 0.1 else "ok")
 
 
 def test_a_mode_that_few_draws_of_the_prior_lead_to_is_found():

@@ -56,6 +56,31 @@ def test_one_seed_is_no_competition(frame):
     assert "Nothing is bold: too few models with at least two seeds to compare." in table.notes
 
 
+def test_where_nothing_is_ranked_nothing_is_said_of_bold(frame):
+    rows = [row(model=m, metric="w1", variant="p=1", direction="none", seed=k) for m in ("a", "b") for k in range(3)]
+    (table,) = comparison_tables(frame(rows))
+    assert not any("bold" in note.lower() for note in table.notes)
+
+
+def test_a_table_in_which_no_number_leads_can_be_written(frame):
+    """Two bounds that are no more than the exact value of a model with one seed, which has no test."""
+    rows = [row(model="once", value=3.0, direction="max", bound="exact", metric="score")]
+    for model, value in (("a", 3.0), ("b", 2.0)):
+        cells = {"model": model, "direction": "max", "bound": "lower", "metric": "score"}
+        rows += seeds([value - 0.01, value, value + 0.01], **cells)
+    (table,) = comparison_tables(frame(rows))
+    assert not any(cell.emphasis for line in table.rows for cell in line)
+
+
+def test_parzen_windows_stand_beside_the_likelihood_that_they_misrank(frame):
+    rows = []
+    for model, right, parzen in (("kde", 34.0, 15.7), ("flow", 90.0, 7.1)):
+        rows.append(row(model=model, metric="log_likelihood", value=right, direction="max", bound="exact"))
+        rows.append(row(model=model, metric="parzen", value=parzen, direction="none"))
+    _, table = comparison_tables(frame(rows))
+    assert (table.name, table.header[3:]) == ("digits_parzen", ["log-likelihood ↑", "Parzen"])
+
+
 def test_columns_of_another_variant_n_or_split_are_not_compared(frame):
     rows = [row(model="a"), row(model="b", value=2.0, n_generated=100, n_real=100), row(model="c", variant="p=3")]
     (table,) = comparison_tables(frame(rows))
@@ -127,7 +152,7 @@ def test_doubtful_values_are_marked_and_explained_once(frame):
     (table,) = comparison_tables(frame(rows))
     cells = grid(table)
     assert [line["W2"].text for line in cells.values()] == ["1.20 ± 0.50 ?", "2.20 ± 0.50 !"]
-    assert "? suspect (vae seeds 0, 1, 2): 0.5 % of the samples are copies (and 2 alike)." in table.notes
+    assert "? suspect (vae seeds 0, 1, 2): 0.5–2.5 % of the samples are copies." in table.notes
     assert "! not converged (gan seed 1): the bound still rises." in table.notes
     assert [line["seeds"].text for line in cells.values()] == ["3", "3"]
 

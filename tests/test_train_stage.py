@@ -246,3 +246,15 @@ def test_samples_of_a_trained_replicate_as_picture_and_array(root, tmp_path):
     assert np.load(tmp_path / "x.npy").shape == (9, 1, 8, 8)
     with pytest.raises(UserError, match="--output: .*x.txt; valid: a name that ends in .png or .npy"):
         sample_run(directory, 9, tmp_path / "x.txt", "best", 0, draw=False)
+
+
+def test_a_last_checkpoint_that_is_the_best_is_annealed_too(tmp_path):
+    made = store(tmp_path, model="vae", latent_dim=3)
+    prepare_dataset(made, "digits")
+    train_block(made, "digits", "vae", 0)
+    digests = [Run(made.run_dir("digits", "vae", seed)).info["checkpoints"] for seed in (0, 1)]
+    assert digests[0]["best"] == digests[0]["final"]
+    measure_likelihood(made, "digits", "vae", 0)
+    rows = read_rows(made.measurements("digits", "vae", 0, "likelihood"))
+    annealed = rows[rows["metric"] == "ais"]
+    assert sorted(zip(annealed["seed"], annealed["checkpoint"], strict=True)) == [(0, "best"), (0, "final")]

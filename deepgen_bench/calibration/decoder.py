@@ -34,7 +34,7 @@ def lines_of(
         found = by_laplace(decoder, "dequantised", held_out, settings, None, None, "cpu").vectors["log_likelihood"]
         setting = f"K={settings.k}, {settings.starts} starts, {what}, n={n}"
         return [difference_line("importance sampling at Laplace modes", setting, exact, found, "equal")]
-    ais = AnnealingSettings(n=n, steps=steps)
+    ais = AnnealingSettings(n=n, simulated=n, steps=steps)
     vectors = by_annealing(decoder, "dequantised", held_out, ais, "cpu").vectors
     found, gap = vectors["ais"], vectors["bdmc_gap"]
     setting = f"{ais.steps} steps, {ais.chains} chains, {what}, n={n}"

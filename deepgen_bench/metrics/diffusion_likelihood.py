@@ -122,7 +122,11 @@ def flow(model: Any, x: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         if change <= TOLERANCE:
             break
         before = values
-    fields: dict[str, Any] = {"bound": "estimate", "mc_error": change, "estimator": "the probability flow's ODE"}
+    fields: dict[str, Any] = {
+        "bound": "estimate",
+        "mc_error": change,
+        "estimator": "the probability flow's ODE, the density of DDIM with ever more steps and not of the chain",
+    }
     if not change <= TOLERANCE:
         reason = f"{change:.2g} nats of change in the mean by half of {FLOW_STEPS[-1]} steps"
         fields |= {"status": "not_converged", "reason": reason}

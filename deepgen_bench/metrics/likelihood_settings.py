@@ -15,16 +15,17 @@ class LaplaceSettings(Settings):
 
 
 class AnnealingSettings(Settings):
-    """Annealed importance sampling of the first `n` test examples, and of as many simulated ones, at the last
-    checkpoint of the first `seeds` replicates.
+    """Annealed importance sampling of the first `n` test examples at the last checkpoint of the first `seeds`
+    replicates, and of so many `simulated` ones of every replicate for which one anneals.
 
     `steps` temperatures, `chains` for each example, `leapfrog` steps in each transition. `limit` (nats) is the distance
     of the bounds on simulated data above which a number has not converged.
     """
 
-    n: Annotated[int, Field(ge=2, lt=10**9)] = 16
+    n: Annotated[int, Field(ge=2, lt=10**9)] = 64
+    simulated: Annotated[int, Field(ge=2, lt=10**9)] = 16
     seeds: Annotated[int, Field(ge=1)] = 1
-    steps: Annotated[int, Field(ge=2, le=100_000)] = 200
+    steps: Annotated[int, Field(ge=2, le=100_000)] = 300
     chains: Annotated[int, Field(ge=2, le=1000)] = 8
     leapfrog: Annotated[int, Field(ge=1, le=1000)] = 5
     schedule: Literal["sigmoidal", "linear"] = "sigmoidal"

@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from deepgen_bench.report.notes import BOUNDS
+from deepgen_bench.report.notes import BOUNDS, of_split
 from deepgen_bench.report.summary import Spread
 from deepgen_bench.results import parse_variant
 
@@ -39,4 +39,4 @@ def _measured_on(spread: Spread) -> str:
     counts = {"real": column.n_real, "generated": column.n_generated}
     sizes = [f"n {name} {n}" for name, n in counts.items() if n]
     doubts = [f"{count} {status}" for status, count in spread.statuses.items() if status != "ok"]
-    return ", ".join([*sizes, f"{column.reference_split} split", f"checkpoint {spread.group.checkpoint}", *doubts])
+    return ", ".join([*sizes, of_split(column.reference_split), f"checkpoint {spread.group.checkpoint}", *doubts])

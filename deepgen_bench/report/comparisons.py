@@ -15,13 +15,14 @@ from deepgen_bench.report.summary import Spread
 class Comparisons:
     """What tests say of a table, by column: `best`, the models that no other is shown to beat, without bounds that do
     not lead (`leads`), and `left_out`, those without a spread over seeds; `count` tests in all, `paired` and `unpaired`
-    ones among those of likelihoods."""
+    ones among those of likelihoods; `ranked` where some column has a direction."""
 
     best: list[list[Spread]] = field(default_factory=list)
     left_out: list[list[Spread]] = field(default_factory=list)
     count: int = 0
     paired: int = 0
     unpaired: int = 0
+    ranked: bool = False
 
 
 def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
@@ -35,8 +36,10 @@ def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Compar
     pairs: list[tuple[int, Spread, float]] = []  # column, the worse of two, p of their difference
     for j, groups in enumerate(columns):
         tested = _tested(groups)
-        ranked = direction_of(groups) in ("min", "max") and len({group.group.model for group in groups}) > 1
-        result.left_out.append([group for group in groups if ranked and not isfinite(group.half_width)])
+        ranked = direction_of(groups) in ("min", "max")
+        several = ranked and len({group.group.model for group in groups}) > 1
+        result.ranked |= ranked
+        result.left_out.append([group for group in groups if several and not isfinite(group.half_width)])
         result.best.append(tested)
         for a, b in combinations(tested, 2):
             worse, better = sorted((a, b), key=_goodness)

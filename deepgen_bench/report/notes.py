@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from deepgen_bench.report.comparisons import Comparisons
-from deepgen_bench.report.headings import IN_HEADING
+from deepgen_bench.report.headings import IN_HEADING, mean_and_error
 from deepgen_bench.report.selection import LIKELIHOODS, ORACLE
 from deepgen_bench.report.sheet import Row, Sheet
 from deepgen_bench.report.statistics import LEVEL
@@ -22,12 +22,14 @@ WORDS = {
 MARKS = {"suspect": "?", "not_converged": "!"}
 SIGNS = {"lower": "≥ ", "upper": "≤ "}
 BOUNDS = {"lower": "lower bound", "upper": "upper bound", "exact": "exact", "estimate": "estimate"}
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?"
 OUTPUTS = {"mean": "the decoder's mean", "draw": "a draw from the decoder"}
 
 
-def marks(spread: Spread) -> str:
-    """What is put behind a number that is in doubt for some seed."""
-    return "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
+def number(spread: Spread) -> str:
+    """`mean ± margin`, with the sign of a bound before it and marks behind it where it is in doubt for some seed."""
+    marks = "".join(f" {mark}" for status, mark in MARKS.items() if status in spread.statuses)
+    return SIGNS.get(spread.bound, "") + mean_and_error(spread.mean, spread.margin) + marks
 
 
 def notes(
@@ -82,9 +84,9 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
             "(Welch's t-test over seeds for every two models, Holm's correction for all "
             f"{comparisons.count} of the table)."
         )
-    else:
+    elif comparisons.ranked:
         yield "Nothing is bold: too few models with at least two seeds to compare."
-    if comparisons.count and min(group.n_seeds for column in comparisons.best for group in column) == 2:
+    if min((group.n_seeds for column in comparisons.best for group in column), default=0) == 2:
         yield "Two seeds are too few to tell: a test with one degree of freedom separates almost nothing."
     yield "↑ larger, ↓ smaller is better; no arrow: not ranked."
     if comparisons.paired:
@@ -110,8 +112,13 @@ def _short(names: Sequence[str]) -> list[str]:
 def _size(column: Comparable) -> str:
     counts = [f"n_real {column.n_real}"] * bool(column.n_real)
     counts += [f"n_generated {column.n_generated}"] * bool(column.n_generated)
-    known = column.reference_split == "density"
-    return ", ".join([*counts, "against the known density" if known else f"{column.reference_split} split"])
+    return ", ".join([*counts, of_split(column.reference_split)])
+
+
+def of_split(split: str) -> str:
+    """What a measurement was made against, or on."""
+    others = {"density": "against the known density", "simulated": "on data simulated by each model itself"}
+    return others.get(split, f"{split} split")
 
 
 def _fact(j: int, columns: Sequence[Comparable], found: Sequence[Sequence[Spread | None]]) -> str:
@@ -141,13 +148,23 @@ def _events(
     seeds: dict[tuple[str, str], dict[str, set[int]]] = {}
     for spread, event in [*lost, *shown]:
         if event.reason and spread.group.model in models:
-            key = _word(event, spread), re.sub(r"\d[\d.,e+-]*", "#", event.reason)
+            key = _word(event, spread), re.sub(NUMBER, "#", event.reason)
             reasons.setdefault(key, {})[event.reason.rstrip(".")] = None
             seeds.setdefault(key, {}).setdefault(spread.group.model, set()).add(event.seed)
     for (word, pattern), its in seeds.items():
-        first, *others = reasons[word, pattern]
         names = [model if word == WORDS["not_applicable"] else f"{model} {_seeds(of)}" for model, of in its.items()]
-        yield (word, f"{first} (and {len(others)} alike)" if others else first), names
+        yield (word, _ranges(list(reasons[word, pattern]))), names
+
+
+def _ranges(reasons: Sequence[str]) -> str:
+    """Reasons that differ in numbers alone as one, with the smallest and the largest of each number."""
+    numbers = [iter(re.findall(NUMBER, reason)) for reason in reasons]
+
+    def spread(_: re.Match[str]) -> str:
+        ordered = sorted({next(its) for its in numbers}, key=lambda text: float(text.replace(",", "")))
+        return ordered[0] if len(ordered) == 1 else f"{ordered[0]}–{ordered[-1]}"
+
+    return re.sub(NUMBER, spread, reasons[0])
 
 
 def _word(event: Event, spread: Spread) -> str:

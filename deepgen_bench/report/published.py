@@ -6,8 +6,8 @@ from typing import Any
 
 from deepgen_bench.files import read_json
 from deepgen_bench.report.about import about
-from deepgen_bench.report.headings import NAMES, mean_and_error
-from deepgen_bench.report.notes import MARKS, marks
+from deepgen_bench.report.headings import NAMES
+from deepgen_bench.report.notes import MARKS, number
 from deepgen_bench.report.render import Cell, Table
 from deepgen_bench.report.sheet import Sheet
 from deepgen_bench.report.summary import Spread
@@ -63,5 +63,5 @@ def row_of(model: str, dataset: str, spread: Spread | None, value: Any) -> list[
     if spread is None:
         return [*cells, Cell("–"), Cell(text, value=theirs), Cell("–")]
     difference = spread.mean - theirs
-    obtained = Cell(mean_and_error(spread.mean, spread.margin) + marks(spread), about=about(spread), value=spread.mean)
+    obtained = Cell(number(spread), about=about(spread), value=spread.mean)
     return [*cells, obtained, Cell(text, value=theirs), Cell(f"{difference:+.2f}", value=difference)]

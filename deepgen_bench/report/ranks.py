@@ -17,13 +17,12 @@ DATASETS_FOR_A_TEST = 5
 
 @dataclass(frozen=True)
 class Ranks:
-    """Of one metric: `values` (datasets, models), 1 is best; `of_bounds` on some dataset."""
+    """Of one metric: `values` (datasets, models), 1 is best."""
 
     metric: str
     direction: str
     models: list[str]
     values: np.ndarray
-    of_bounds: bool
 
     @property
     def heading(self) -> str:
@@ -69,8 +68,7 @@ def _ranks(metric: str, datasets: Sequence[Sequence[Sequence[Spread]]]) -> Ranks
     sign = -1 if direction == "max" else 1
     means = [[[sign * column[m].mean for m in models] for column in columns] for columns in ranked]
     values = np.stack([rankdata(columns, axis=1).mean(0) for columns in means])
-    of_bounds = any(kind(group) != "point" for columns in ranked for column in columns for group in column.values())
-    return Ranks(metric, direction, models, values, of_bounds)
+    return Ranks(metric, direction, models, values)
 
 
 def _by_model(groups: Sequence[Spread]) -> dict[str, Spread]:
@@ -79,19 +77,16 @@ def _by_model(groups: Sequence[Spread]) -> dict[str, Spread]:
 
 
 def _is_ranked(groups: Sequence[Spread]) -> bool:
-    """Bounds of different kinds have no order."""
-    return len(groups) > 1 and direction_of(groups) != "none" and len(set(map(kind, groups))) == 1
+    """The order of bounds is not that of their models."""
+    return len(groups) > 1 and direction_of(groups) != "none" and {kind(group) for group in groups} == {"point"}
 
 
 def _notes(found: Sequence[Ranks]) -> Iterable[str]:
     yield (
         "Average over datasets of the rank of a model's mean over seeds (1 is best, ties share a rank), among the "
-        "models with a value on all of them; columns in which bounds meet values are left out. A model with two kinds "
+        "models with a value on all of them; columns with bounds are left out. A model with two kinds "
         "of sample is ranked by the second: a VAE by the decoder's mean, a diffusion model by its ancestral sampler."
     )
-    bounds = [ranks.heading for ranks in found if ranks.of_bounds]
-    if bounds:
-        yield f"Bounds are ranked as numbers, which says little of their models: {', '.join(bounds)}."
     tested = [ranks for ranks in found if len(ranks.values) >= DATASETS_FOR_A_TEST and len(ranks.models) > 2]
     if len(tested) < len(found):
         yield f"No test where there are fewer than {DATASETS_FOR_A_TEST} datasets or three models: too few."

@@ -8,7 +8,7 @@ from deepgen_bench.results import CHOICES
 
 ORACLE = "oracle"
 # Measured on the same test examples for every model and seed, so that models can be compared example by example.
-LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "bits_per_dim", "log_density_ratio")
+LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "ais", "bits_per_dim", "log_density_ratio")
 # A doubtful value is a value, and is marked; the other statuses say that there is none.
 VALUED = ("ok", "suspect", "not_converged")
 

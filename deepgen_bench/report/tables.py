@@ -12,8 +12,8 @@ from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_text
 from deepgen_bench.report.about import about
 from deepgen_bench.report.comparisons import compare, direction_of
-from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings, mean_and_error
-from deepgen_bench.report.notes import SIGNS, WORDS, marks, notes
+from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings
+from deepgen_bench.report.notes import WORDS, notes, number
 from deepgen_bench.report.paired import PairedErrors, paired_errors
 from deepgen_bench.report.published import published_tables
 from deepgen_bench.report.ranks import rank_table
@@ -101,9 +101,10 @@ def parts_of(sheet: Sheet) -> list[tuple[str, str, list[Comparable]]]:
     latent = [column for column in rest if column.metric in FAMILIES["latent variables"]]
     parzen = [column for column in rest if column.metric in FAMILIES["historical"]]
     main = sheet.largest([column for column in rest if column not in (*latent, *parzen)])
+    likelihood = [column for column in main if column.metric == "log_likelihood"]
     parts = [
         ("_latent", "latent variables", [*(column for column in rest if column.metric == "iw_elbo"), *latent]),
-        ("_parzen", "Parzen windows, of historical interest", sheet.largest(parzen)),
+        ("_parzen", "Parzen windows, of historical interest", [*likelihood, *sheet.largest(parzen)] if parzen else []),
         ("_sample_size", "by sample size", [column for column in rest if column.metric in SIZED]),
         ("_memorisation", "memorisation", sheet.largest(apart)),
     ]
@@ -159,10 +160,10 @@ def _table(
 
 
 def _text(spread: Spread | None, row: Row) -> str:
-    """`mean ± margin`, with its sign and marks, and the number of seeds if not the row's; a word without a value."""
+    """A number, and that of its seeds where it is not the row's; a word without a value."""
     if spread is None:
         return WORDS[row.lost] if row.lost else MISSING
     if spread.n_seeds:
         seeds = "" if spread.n_seeds == row.seeds else f" ({spread.n_seeds} seed{'s' if spread.n_seeds > 1 else ''})"
-        return SIGNS.get(spread.bound, "") + mean_and_error(spread.mean, spread.margin) + marks(spread) + seeds
+        return number(spread) + seeds
     return next(word for status, word in WORDS.items() if status in spread.statuses)

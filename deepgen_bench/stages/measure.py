@@ -221,7 +221,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 for checkpoint, digest in run.info["checkpoints"].items():
                     if digest not in known:
                         generative = None if todo.family == "oracle" else run.model(checkpoint, device)
-                        audited = audit(store, run.info["seed"]) and checkpoint == "final"
+                        audited = audit(store, run.info["seed"]) and digest == run.info["checkpoints"]["final"]
                         known[digest] = model_likelihood.measure(
                             generative, todo.family, held_out, settings, density, audited
                         )
