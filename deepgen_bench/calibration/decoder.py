@@ -1,5 +1,6 @@
 """Likelihoods from a decoder alone, against closed forms and grids."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from deepgen_bench.metrics.likelihood_settings import AnnealingSettings, Laplace
 from deepgen_bench.runs import Run
 from deepgen_bench.settings import Settings
 
-Estimator = Literal["laplace", "ais"]
+Estimator = Literal["laplace", "ais", "bounds"]
 
 
 def lines_of(
@@ -43,6 +44,33 @@ def lines_of(
     return [difference_line("AIS", setting, exact, found, "at most"), above]
 
 
+def bounds_lines(
+    decoder: Any, exact: Callable[[np.ndarray], np.ndarray], n: int, steps: int, at_modes: bool, seed: int, what: str
+) -> list[Line]:
+    """Those of bidirectional Monte Carlo, of which one must be below the `exact` values (n,) of the data x (n, D) that
+    the decoder has simulated, and the other above. Annealing begins at Laplace's modes, or at the prior."""
+    import torch
+
+    from deepgen_bench.metrics.annealing import bidirectional
+    from deepgen_bench.metrics.decoder_likelihood import how_of
+    from deepgen_bench.metrics.laplace import EXAMPLES, propose
+
+    at = (lambda x: propose(decoder, x, 4, torch.Generator().manual_seed(seed))) if at_modes else None
+    parts = []
+    for start in range(0, n, EXAMPLES):
+        count, of_block = min(EXAMPLES, n - start), seed + start
+        with torch.no_grad():
+            x = decoder.simulate(count, torch.Generator().manual_seed(of_block))[0].double().numpy()
+        how = how_of(AnnealingSettings(steps=steps), at_modes)
+        parts.append((exact(x), *bidirectional(decoder, count, at, how, torch.Generator().manual_seed(of_block))))
+    truth, below, above = (np.concatenate(part) for part in zip(*parts, strict=True))
+    setting = f"from {'Laplace modes' if at_modes else 'the prior'}, {what}, n={n}"
+    return [
+        difference_line("BDMC from below", setting, truth, below, "at most"),
+        difference_line("exact value", f"BDMC from above, {setting}", above, truth, "at most"),
+    ]
+
+
 def difference_line(estimator: str, setting: str, truth: np.ndarray, estimate: np.ndarray, relation: Any) -> Line:
     """Means of per-example values, with the error of their difference."""
     error = float((estimate - truth).std(ddof=1) / np.sqrt(len(truth)))
@@ -52,7 +80,7 @@ def difference_line(estimator: str, setting: str, truth: np.ndarray, estimate: n
 class LinearGaussianDecoderSettings(Settings):
     """`steps` are annealing's, and `at_modes` says where it begins: at Laplace's modes, or at the prior."""
 
-    estimator: Estimator | Literal["bounds"] = "laplace"
+    estimator: Estimator = "laplace"
     dim: PositiveInt = 16
     latent_dim: PositiveInt = 4
     tau: PositiveFloat = 0.3
@@ -62,8 +90,7 @@ class LinearGaussianDecoderSettings(Settings):
 
 
 class LinearGaussianDecoder(Check):
-    """x = W z + b + τ ε, where p(x) is Gaussian; `bounds` are those of bidirectional Monte Carlo, of which one must be
-    below the truth of the data that it has simulated, and the other above."""
+    """x = W z + b + τ ε, where p(x) is Gaussian."""
 
     Settings = LinearGaussianDecoderSettings
     settings: LinearGaussianDecoderSettings
@@ -71,10 +98,7 @@ class LinearGaussianDecoder(Check):
     def lines(self) -> list[Line]:
         import torch
 
-        from deepgen_bench.metrics.annealing import bidirectional
         from deepgen_bench.metrics.decoder import Decoder
-        from deepgen_bench.metrics.decoder_likelihood import how_of
-        from deepgen_bench.metrics.laplace import EXAMPLES, propose
 
         s, rng = self.settings, self.rng("model")
         columns = np.linalg.qr(rng.standard_normal((s.dim, s.latent_dim)))[0]
@@ -82,24 +106,12 @@ class LinearGaussianDecoder(Check):
         weight, bias = (torch.tensor(array, dtype=torch.float32) for array in (w.T, b))
         decoder = Decoder(lambda z: z @ weight + bias, s.latent_dim, s.tau)
         what = f"D={s.dim}, Z={s.latent_dim}"
-        if s.estimator != "bounds":
-            x = rng.standard_normal((s.n, s.latent_dim)) @ w.T + b + s.tau * rng.standard_normal((s.n, s.dim))
-            held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.store.experiment.base_seed, self.name)
-            return lines_of(s.estimator, decoder, held_out, log_prob(x, w, b, s.tau), s.steps, what)
-        seed, ais = int(rng.integers(2**31)), AnnealingSettings(steps=s.steps)
-        at = (lambda x: propose(decoder, x, 4, torch.Generator().manual_seed(seed))) if s.at_modes else None
-        parts = []
-        for start in range(0, s.n, EXAMPLES):
-            n, of_block = min(EXAMPLES, s.n - start), seed + start
-            x = decoder.simulate(n, torch.Generator().manual_seed(of_block))[0].double().numpy()
-            bounds = bidirectional(decoder, n, at, how_of(ais, s.at_modes), torch.Generator().manual_seed(of_block))
-            parts.append((log_prob(x, w, b, s.tau), *bounds))
-        truth, below, above = (np.concatenate(part) for part in zip(*parts, strict=True))
-        setting = f"from {'Laplace modes' if s.at_modes else 'the prior'}, {what}, n={s.n}"
-        return [
-            difference_line("BDMC from below", setting, truth, below, "at most"),
-            difference_line("exact value", f"BDMC from above, {setting}", above, truth, "at most"),
-        ]
+        if s.estimator == "bounds":
+            seed = int(rng.integers(2**31))
+            return bounds_lines(decoder, lambda x: log_prob(x, w, b, s.tau), s.n, s.steps, s.at_modes, seed, what)
+        x = rng.standard_normal((s.n, s.latent_dim)) @ w.T + b + s.tau * rng.standard_normal((s.n, s.dim))
+        held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.store.experiment.base_seed, self.name)
+        return lines_of(s.estimator, decoder, held_out, log_prob(x, w, b, s.tau), s.steps, what)
 
 
 class TrainedDecoderSettings(TrainedSettings):
@@ -115,7 +127,10 @@ class TrainedDecoder(TrainedCheck):
     settings: TrainedDecoderSettings
 
     def lines(self) -> list[Line]:
+        import torch
+
         from deepgen_bench.metrics.decoder import Decoder
+        from deepgen_bench.metrics.grid import marginal_log_likelihood
 
         s, vectors = self.settings, read_arrays(self.measurements.with_suffix(".npz"))
         name = f"{self.store.run_id(s.dataset, s.model, s.seed)}/log_likelihood_final"
@@ -128,7 +143,17 @@ class TrainedDecoder(TrainedCheck):
         model: Any = Run(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
         network, tau = model.observation()
         decoder = Decoder(network, model.settings.latent_dim, tau)
+        what = f"{s.dataset}/{s.model}"
+        if s.estimator == "bounds":
+
+            def by_grid(x: np.ndarray) -> np.ndarray:
+                with torch.inference_mode():
+                    return marginal_log_likelihood(
+                        decoder.pairwise_log_likelihood, torch.as_tensor(x), decoder.latent_dim
+                    )[0]
+
+            return bounds_lines(decoder, by_grid, s.n, s.steps, False, int(self.rng("bounds").integers(2**31)), what)
         # the very examples that the grid was of, with their noise
         x = whole.represent(model.representation)[1][: len(exact)]
         held_out = HeldOut(x, DataSpec((prepared.spec.dim,), "continuous"), whole.base_seed, s.dataset)
-        return lines_of(s.estimator, decoder, held_out, exact, s.steps, f"{s.dataset}/{s.model}")
+        return lines_of(s.estimator, decoder, held_out, exact, s.steps, what)
