@@ -17,9 +17,9 @@ demo: $(STAMP)
 	snakemake --cores all --configfile configs/default.yaml
 	deepgen-bench show results/default
 
-# with more kills of real jobs than a bare `pytest`
+# With more kills of real jobs than a bare `pytest`; a file's tests, which share what they train, in one process.
 test: $(STAMP)
-	pytest --kills 56 --hypothesis-seed=0
+	pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --kills 56 --hypothesis-seed=0
 
 # On a throw-away cluster of this machine, which needs root and Debian's packages slurm-wlm and munge. The plugin lies
 # beside the environment, for with it and without a cluster every call of snakemake takes 10 s more.

@@ -37,7 +37,7 @@ def lines_of(
         return [difference_line("importance sampling at Laplace modes", setting, exact, found, "equal")]
     ais = AnnealingSettings(n=n, simulated=n, steps=steps)
     vectors = by_annealing(decoder, "dequantised", held_out, ais, "cpu").vectors
-    found, gap = vectors["ais"], vectors["bdmc_gap"]
+    found, gap = vectors["ais"], vectors["bdmc_gap_simulated"]
     setting = f"{ais.steps} steps, {ais.chains} chains, {what}, n={n}"
     error = float(np.hypot((found - exact).std(ddof=1), gap.std(ddof=1)) / np.sqrt(n))
     above = Line("exact value", f"AIS + gap, {setting}", found.mean() + gap.mean(), exact.mean(), error, "at most")
