@@ -67,7 +67,7 @@ def store_with(tmp_path, **calibration):
 SMALL = [
     ("linear_gaussian_vae", {"k": [1, 20, 400], "n": 100}),
     ("linear_gaussian_decoder", {"n": 60}),
-    ("linear_gaussian_decoder", {"estimator": "ais", "latent_dim": 2, "n": 40, "steps": 300}),
+    ("linear_gaussian_decoder", {"estimator": "ais", "latent_dim": 2, "n": 100}),
     ("linear_gaussian_decoder", {"estimator": "bounds", "latent_dim": 2, "n": 40}),
     ("wasserstein_1d", {"n": 20_000}),
     ("translation", {"n": 50, "dim": 3}),
