@@ -83,10 +83,12 @@ def measured(contender: Contender, unit: str) -> dict[str, Any]:
         for _ in range(contender.processes)
     ]
     for process in processes:
+        assert process.stdin and process.stdout
         # what libraries print is skipped
         while (line := process.stdout.readline()) and line != "ready\n":
             pass
     for process in processes:
+        assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
     said = [process.communicate() for process in processes]

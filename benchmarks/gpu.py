@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,13 +215,13 @@ def speeds(device: str, sizes: Sizes) -> Iterator[list[str]]:
     for name in ("VAE 784-200-200-50", "GAN, MLP", "GAN, convolutional", "WGAN-GP", "diffusion, U-Net"):
         for replicates in sizes.replicates:
             course = started(name, device, replicates)
-            eager = milliseconds(lambda c=course: c.advance(1.0), device, sizes.bursts)
+            eager = milliseconds(partial(course.advance, 1.0), device, sizes.bursts)
             alone = kernels(course, device)
             torch.set_deterministic_debug_mode("default")
-            free = milliseconds(lambda c=course: c.advance(1.0), device, sizes.bursts)
+            free = milliseconds(partial(course.advance, 1.0), device, sizes.bursts)
             torch.set_deterministic_debug_mode("warn")
             course.take = capturing(course, device)
-            graph = milliseconds(lambda c=course: c.advance(1.0), device, sizes.bursts)
+            graph = milliseconds(partial(course.advance, 1.0), device, sizes.bursts)
             yield [name, str(replicates), *(f"{value:.3f}" for value in (eager, graph, alone, free))]
             if len(course.best_score) == 1:
                 break  # convolutions are trained one replicate after the other
@@ -237,7 +238,7 @@ def precisions(device: str, sizes: Sizes) -> Iterator[list[str]]:
             losses = {key: total.cpu().numpy() for key, total in course.sums.items()}
             exact = exact or losses
             course.take = capturing(course, device)
-            graph = milliseconds(lambda c=course: c.advance(1.0), device, sizes.bursts)
+            graph = milliseconds(partial(course.advance, 1.0), device, sizes.bursts)
             yield [name, precision, f"{graph:.3f}", f"{difference(exact, losses):.1e}"]
 
 

@@ -8,7 +8,13 @@ import numpy as np
 from benchmarks.contest import OURS, Contender, Contest
 from benchmarks.measure import seconds_of
 
-SETTINGS = {"decoder": "bernoulli", "hidden": [200, 200], "latent_dim": 50, "batch_size": 100, "learning_rate": 0.001}
+SETTINGS: dict[str, Any] = {
+    "decoder": "bernoulli",
+    "hidden": [200, 200],
+    "latent_dim": 50,
+    "batch_size": 100,
+    "learning_rate": 0.001,
+}
 SHAPE = [1, 28, 28]
 # threads and processes
 WAYS = ((1, 1), (2, 1), (1, 2))

@@ -126,7 +126,7 @@ def main() -> None:
     for contest in filter(lambda each: chosen(each.case), contests):
         records = updated(CONTESTS, list(rounds(contest, given.rounds)))
     records = known(CONTESTS)
-    lines = []
+    lines: list[dict[str, Any]] = []
     for contest in contests:
         if own := [each for each in records if each["case"] == contest.case]:
             lines += results(contest, own)
