@@ -20,6 +20,7 @@ from deepgen_bench.metrics.decoder_likelihood import (
     by_laplace,
     choose_tau,
     marginal,
+    mean_of_both,
     weigh_all,
 )
 from deepgen_bench.metrics.grid import marginal_log_likelihood
@@ -244,7 +245,7 @@ def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
     assert names == ["log_likelihood", "log_density_ratio", "pareto_k", "ess", "ais", "bdmc_gap"]
     first, ais, gap = found.row("log_likelihood", "test"), found.row("ais", "test"), found.row("bdmc_gap", "simulated")
     assert first.variant["estimator"] == (
-        "importance sampling at 2 Laplace modes, 200 draws, or, where their weights are heavy-tailed, annealing from "
+        "importance sampling at 2 Laplace modes, 200 draws, where their weights are heavy-tailed with annealing from "
         "there in 7 steps with 8 chains"
     )
     assert (ais.variant["steps"], ais.variant["chains"], ais.n_real, gap.n_real) == (60, 8, 4, 6)
@@ -261,6 +262,17 @@ def test_annealing_too_fast_is_not_converged():
     row, gap = found.row("ais", "test"), found.row("bdmc_gap", "simulated")
     assert row.status == "not_converged" and gap.value > 1 and row.value is not None
     assert row.reason == f"on simulated data its bounds are {gap.value:.2g} nats apart, above 1"
+
+
+def test_the_mean_of_two_estimates_and_its_error():
+    rng = np.random.default_rng(0)
+    a, b = np.log(rng.gamma(400, 1 / 400, 20_000)), np.log(rng.gamma(100, 1 / 100, 20_000))  # both of 1
+    values, errors = mean_of_both(a, np.full(20_000, 0.05), b, np.full(20_000, 0.1))
+    assert np.exp(values).mean() == pytest.approx(1, abs=5 * np.exp(values).std() / math.sqrt(20_000))
+    assert errors.mean() == pytest.approx(values.std(), rel=0.03)
+    assert (values >= np.maximum(a, b) - math.log(2)).all()
+    far, error = mean_of_both(np.array([-5000.0]), np.array([1.0]), np.array([-2000.0]), np.array([0.2]))
+    assert (far[0], error[0]) == (pytest.approx(-2000 - math.log(2)), pytest.approx(0.2))
 
 
 def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes():
