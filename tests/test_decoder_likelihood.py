@@ -242,7 +242,7 @@ def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
     data = held_out(decoder, 10)
     found = marginal(decoder, "x", data, settings, density.logpdf)
     names = [row.metric for row in found.measurements]
-    assert names == ["log_likelihood", "log_density_ratio", "pareto_k", "ess", "ais", "bdmc_gap"]
+    assert names == ["log_likelihood", "log_density_ratio", "pareto_k", "ess", "bdmc_gap", "ais", "bdmc_gap"]
     first, ais, gap = found.row("log_likelihood", "test"), found.row("ais", "test"), found.row("bdmc_gap", "simulated")
     assert first.variant["estimator"] == (
         "importance sampling at 2 Laplace modes, 200 draws, where their weights are heavy-tailed with annealing from "
@@ -293,7 +293,7 @@ def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes
     assert np.abs((after - truth)[bad].mean()) < np.abs((before - truth)[bad].mean())
     gap = handed.row("bdmc_gap", "simulated")
     assert gap.n_real == 8 and handed.row("log_likelihood", "test").status == "ok"
-    # the gap stands beside however few are handed on; above the limit it counts where they are many
+    # the gap stands beside however few are handed on; beyond the limit it counts where they are many
     strict = settings.model_copy(update={"steps": 20, "limit": 1e-6})
     for some in (bad, np.arange(24) == np.flatnonzero(bad)[0]):
         part = replace(data, x=data.x[some] if some.sum() > 1 else np.concatenate([data.x[~bad], data.x[some]]))

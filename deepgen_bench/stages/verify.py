@@ -178,15 +178,16 @@ def deviation(found: Measurement, row: Any) -> str:
 def distribution_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, list[str]]:
     """Number of groups of seeds compared, and those whose values differ by Welch's test with Holm's correction.
 
-    What does not vary over seeds (a maximum-likelihood fit) may differ by rounding only.
+    What does not vary over seeds (a maximum-likelihood fit) may differ by rounding only; a single seed tells nothing.
     """
     groups, others = seeds(mine), seeds(theirs)
     tested, p = [], []
     differences = [f"{named(key)}: measured here only" for key in groups if key not in others]
     differences += [f"{named(key)}: measured in the reference only" for key in others if key not in groups]
-    for key in [key for key in groups if key in others]:
+    several = [key for key in groups if key in others and min(len(groups[key]), len(others[key])) > 1]
+    for key in several:
         a, b = groups[key], others[key]
-        difference, variances = a.mean() - b.mean(), [x.var(ddof=1) / len(x) if len(x) > 1 else np.nan for x in (a, b)]
+        difference, variances = a.mean() - b.mean(), [x.var(ddof=1) / len(x) for x in (a, b)]
         if np.ptp(a) <= ROUNDING * abs(a[0]) and np.ptp(b) <= ROUNDING * abs(b[0]):
             if abs(difference) > ROUNDING * max(abs(a[0]), abs(b[0])):
                 differences.append(f"{named(key)}: {a[0]} for every seed, in the reference {b[0]}")
@@ -196,7 +197,7 @@ def distribution_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> tuple[
             )
             p.append(t_test(difference, variances, [len(a) - 1, len(b) - 1]))
     differences += [f"{text} (p = {q:.2g})" for text, q in zip(tested, holm(p), strict=True) if q <= LEVEL]
-    return len(groups.keys() & others.keys()), differences
+    return len(several), differences
 
 
 def seeds(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
