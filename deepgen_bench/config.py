@@ -165,6 +165,12 @@ class Experiment(Settings):
             if hasattr(settings, "extractors_for")
         )
 
+    @property
+    def annealed_seeds(self) -> list[int]:
+        """The replicates whose likelihoods are looked at once more by annealing from the prior."""
+        ais = self.likelihood.ais if self.likelihood else None
+        return sorted(self.seeds)[: ais.seeds] if ais else []
+
     def weights(self, dataset: str) -> list[Path | None]:
         """Where this dataset's sample metrics have the weights of Inception from, if they use it: None is a cache."""
         used = self.uses_extractor(dataset, "inception")

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -37,14 +39,22 @@ def set_threads() -> None:
     os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
 
 
+# a process that has asked the driver sees the devices of that moment for good
+COUNT = """
+import ctypes
+driver, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+print(count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0)
+"""
+
+
 def cuda_count() -> int:
-    """Number of CUDA devices that the driver shows to this process (it honours CUDA_VISIBLE_DEVICES)."""
+    """Number of CUDA devices that the driver shows to processes like this one (it honours CUDA_VISIBLE_DEVICES)."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return 0
-    count = ctypes.c_int()
-    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0
+    said = subprocess.run([sys.executable, "-I", "-S", "-c", COUNT], stdout=subprocess.PIPE, text=True, check=False)
+    return int(said.stdout) if said.returncode == 0 else 0
 
 
 def resolve(device: str) -> str:

@@ -92,11 +92,13 @@ class Plan:
         extractors = [code_identity("deepgen_bench.metrics.inception")] if inception else []
         return canonical_json({"families": families, "extractors": extractors, "protocol": PROTOCOL_VERSION})
 
-    def likelihood(self) -> str:
+    def likelihood(self, block: int) -> str:
         assert self.experiment.likelihood is not None
         code = code_identity("deepgen_bench.metrics.model_likelihood")
         settings = self.experiment.likelihood.identity()
-        return canonical_json({"settings": settings, "code": code, "protocol": PROTOCOL_VERSION})
+        annealed = [seed for seed in self.store.blocks()[block] if seed in self.experiment.annealed_seeds]
+        content = {"settings": settings, "code": code, "annealed": annealed, "protocol": PROTOCOL_VERSION}
+        return canonical_json(content)
 
     def calibration(self, check: str) -> str:
         entry = self.experiment.calibration[check].model_dump(mode="json")

@@ -9,7 +9,7 @@ from typing import Any
 from deepgen_bench.config import Experiment
 from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
 from deepgen_bench.device import resolve
-from deepgen_bench.models.specs import DecoderSettings, DiffusionSettings, FlowSettings, TrainedSettings
+from deepgen_bench.models.specs import DecoderSettings, DiffusionSettings, FlowSettings, TrainedSettings, VAESettings
 
 # Measured peaks of a process, in MB: 110 to 210 without torch, 750 to 850 with it, 3,000 more with CUDA. Exact optimal
 # transport between 5,000 points takes 1,000.
@@ -92,7 +92,10 @@ class Demand:
             return LEAST
         weights = multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
         # forward and backward
-        rows = settings.batch_size * getattr(settings, "noise_levels", 1) * self._replicates(block)
+        rows: float = settings.batch_size * getattr(settings, "noise_levels", 1) * self._replicates(block)
+        if isinstance(settings, VAESettings):
+            # draws of z pass through the decoder, about half of the network
+            rows *= (1 + settings.samples) / 2
         overhead = OVERHEAD
         if isinstance(settings, FlowSettings):
             # layers come one after the other
@@ -115,6 +118,7 @@ class Demand:
         operations = 2 * multiplications(settings, values_of(self.experiment.dataset(dataset))[1])
         # of checkpoints, and test and training examples
         examples, updates = 4 * likelihood.n, 0
+        evaluated: float
         if isinstance(settings, DiffusionSettings):
             # two draws a step, and as much again for its flow's density
             evaluated = examples * 4 * passes(settings)
@@ -126,7 +130,7 @@ class Demand:
             if ais := likelihood.ais:
                 # adapted, forwards, and adapted, forwards and backwards on simulated data
                 updates = 5 * ais.steps * (ais.leapfrog + 1)
-                evaluated += 3 * updates * ais.n * ais.chains
+                evaluated += 3 * updates / 5 * (2 * ais.n + 3 * ais.simulated) * ais.chains
         return minutes(self._replicates(block) * (evaluated * operations / self.speed + updates * OVERHEAD))
 
 

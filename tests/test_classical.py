@@ -8,6 +8,7 @@ from sklearn.neighbors import KernelDensity
 
 from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.errors import UserError
 from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.runs import make_model
@@ -66,6 +67,8 @@ def test_components_that_a_few_points_cannot_carry_are_not_tried(ring):
     _, splits = ring
     _, fit = fitted("gmm", splits.train[:20], splits.validation, components=(1, 4, 8, 16))
     assert [row["components"] for row in fit.curves] == [1, 4]
+    with pytest.raises(UserError, match="components: 8, 16 for 20 training examples; valid here: some of at most 6"):
+        fitted("gmm", splits.train[:20], splits.validation, components=(8, 16))
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])

@@ -191,7 +191,7 @@ def test_a_model_with_one_seed_is_left_out():
     once = spread("once", [7.0])
     result = compare([[a, b, once]], {})
     assert [group.group.model for group in result.best[0]] == ["a"] and result.left_out == [[once]]
-    assert best(a, b, spread("once", [0.5])) == set()  # who is best cannot be told
+    assert best(a, b, spread("once", [0.5])) == {"a"}  # it is not shown to be better
     assert best(spread("a", [1.0]), spread("b", [2.0])) == set() == best(a, spread("b", [2.0]))
     infinite = replace(once, mean=math.inf, n_seeds=4)  # -inf nats, say, with one of its seeds
     assert best(a, b, infinite) == {"a"}

@@ -9,10 +9,11 @@ import sys
 import pandas as pd
 import pytest
 
+from deepgen_bench.errors import UserError
 from deepgen_bench.report.headings import mean_and_error
 from deepgen_bench.report.material import load
 from deepgen_bench.report.page import write_report
-from deepgen_bench.results import load_results
+from deepgen_bench.results import KEY, load_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # a browser's services look for the network
@@ -164,6 +165,24 @@ def test_two_experiments_on_one_page(home, tmp_path):
     page, *_ = write_report([home, other], tmp_path / "both.html")
     text = page.read_text()
     assert text.count("<h2>digits</h2>") == 1 and "gan · other" in text
+
+
+def test_experiments_of_other_protocols_are_not_put_on_one_page(home, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    experiment = json.loads((other / "experiment.json").read_text())
+    (other / "experiment.json").write_text(json.dumps(experiment | {"name": "other"}))
+    rows = pd.read_csv(other / "metrics.csv", dtype=str, keep_default_na=False).assign(experiment="other")
+    (other / "paired.csv").unlink()
+    # real data were measured by one metric more
+    more = rows[(rows["model"] == "oracle") & (rows["metric"] == "w2")].assign(metric="new_metric")
+    pd.concat([rows, more]).to_csv(other / "metrics.csv", index=False)
+    found = load([home, other]).rows
+    of_oracle = found[(found["model"] == "oracle") & (found["dataset"] == "digits")]
+    assert {"w2", "new_metric"} <= set(of_oracle["metric"]) and not of_oracle.duplicated(KEY).any()
+    rows.assign(protocol_version="0").to_csv(other / "metrics.csv", index=False)
+    with pytest.raises(UserError, match="quick and other: .* by protocol versions .*, 0; not comparable"):
+        load([home, other])
 
 
 def test_names_are_escaped(home, tmp_path):

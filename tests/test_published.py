@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from tidy_rows import seeds
+from tidy_rows import row, seeds
 
 from deepgen_bench.config import load_experiment
 from deepgen_bench.errors import UserError
-from deepgen_bench.report.published import published_in, published_tables
+from deepgen_bench.report.published import found, published_in, published_tables
 from deepgen_bench.report.sheet import sheets
 from deepgen_bench.report.tables import write_tables
 
@@ -47,6 +47,14 @@ def test_a_published_number_stands_beside_the_mean_over_seeds(frame):
     # not measured here
     assert wgan == ["wgan", dataset, "–", "1", "–"]
     assert "loss: published one; here another." in table.notes
+
+
+def test_of_several_sizes_the_largest_is_taken(frame):
+    rows = [row(model=m, value=v, n_generated=n, n_real=n) for m, v, n in (("gan", 9.0, 500), ("gan", 1.0, 1000))]
+    rows.append(row(model="ext", value=5.0, n_generated=500, n_real=500))
+    (sheet,) = sheets(frame(rows), "final").values()
+    entry = {"metric": "w2", "variant": {}, "reference_split": "test"}
+    assert found(sheet, "gan", entry).mean == 1.0 and found(sheet, "ext", entry).mean == 5.0
 
 
 def test_a_number_in_doubt_is_marked(frame):

@@ -1,5 +1,6 @@
 """Comparison tables: their cells, layout, notes and files."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from tidy_rows import CLASSIFIER, n_a, row, seeds
 
 from deepgen_bench.errors import UserError
-from deepgen_bench.report.render import to_markdown
+from deepgen_bench.report.headings import NAMES
+from deepgen_bench.report.render import Cell, Table, to_latex, to_markdown
 from deepgen_bench.report.summary import summarise
 from deepgen_bench.report.tables import comparison_tables, show, write_tables
 from deepgen_bench.results import parse_variant
@@ -54,6 +57,64 @@ def test_one_seed_is_no_competition(frame):
     assert [cell.text for cell in table.rows[0]] == ["gan", "1", "0", "1"]
     assert not any(cell.emphasis for line in table.rows for cell in line)
     assert "Nothing is bold: too few models with at least two seeds to compare." in table.notes
+
+
+def test_what_cannot_be_a_density_beats_nothing(frame):
+    rows = []
+    for model, value, status in (("ext", 4.8, "suspect"), ("gmm", -0.2, "ok"), ("flow", -0.25, "ok")):
+        cells = {"model": model, "metric": "log_likelihood", "direction": "max", "std_error": 0.1, "status": status}
+        rows += [row(value=value + k / 100, seed=k, **cells) for k in range(3)]
+    (table,) = comparison_tables(frame(rows))
+    column = {model: line["log-likelihood"].emphasis for model, line in grid(table).items()}
+    assert column == {"ext": "", "gmm": "bold", "flow": "bold"}
+    assert "Not compared, suspect: ext in log-likelihood." in table.notes
+
+
+def test_a_density_that_is_zero_somewhere_gains_nothing_by_it(frame):
+    rows = seeds([-1.0, -1.01, -math.inf], model="ext", metric="log_likelihood", direction="max")
+    rows += seeds([-3.0, -3.01, -3.02], model="gmm", metric="log_likelihood", direction="max")
+    rows += seeds([-3.0, -3.01, -3.02], model="kde", metric="log_likelihood", direction="max")
+    (table,) = comparison_tables(frame(rows))
+    column = {model: line["log-likelihood"] for model, line in grid(table).items()}
+    assert column["ext"].text == "-inf" and {m: c.emphasis for m, c in column.items()}["ext"] == ""
+    assert column["gmm"].emphasis == "bold"
+
+
+def test_the_gap_of_likelihoods_varies_with_the_examples_too(frame):
+    rows = [
+        row(model="gmm", metric="train_test_gap", value=0.1, direction="none", std_error=0.2, seed=k) for k in "012"
+    ]
+    table = comparison_tables(frame(rows))[-1]
+    assert grid(table)["gmm"]["train − test"].text == f"0.10 ± {0.2 * stats.t.ppf(0.975, 359):.2f}"
+
+
+def test_a_column_has_one_verdict_in_every_table(frame):
+    """That of the main table, however many tests the others have."""
+    rows = []
+    for j in range(20):
+        for model, shift in (("a", 0.0), ("b", 0.3)):
+            values = [v + shift * (j == 0) for v in (1.0, 1.1, 0.9, 1.05)]
+            metric = "log_likelihood" if j == 0 else f"metric_{j}"
+            rows += seeds(values, model=model, metric=metric, direction="max")
+    rows += [row(model=m, metric="parzen", direction="none", seed=k) for m in "ab" for k in range(4)]
+    main, parzen = comparison_tables(frame(rows))
+    verdicts = [{m: line["log-likelihood"].emphasis for m, line in grid(t).items()} for t in (main, parzen)]
+    assert verdicts[0] == verdicts[1] == {"a": "bold", "b": "bold"}
+
+
+def test_an_exact_value_is_not_taken_for_a_bound_at_a_smaller_k(frame):
+    rows = [row(model="vae", metric="bits_per_dim", variant="", value=2.0, bound="exact")]
+    rows += [
+        row(model="vae", metric="bits_per_dim", variant=f"K={k}", value=v, bound="upper") for k, v in ((1, 3), (9, 2.5))
+    ]
+    (table,) = comparison_tables(frame(rows))
+    assert [cell.text for cell in table.rows[0][3:]] == ["2", "≤ 2.5"]
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_every_heading_is_plain_in_latex(name):
+    table = Table("t", name, ["model", name], [[Cell("a"), Cell("≥ 1 ± 2")]], [f"{name}: note."], ["x"])
+    assert to_latex(table).isascii()
 
 
 def test_where_nothing_is_ranked_nothing_is_said_of_bold(frame):

@@ -8,11 +8,13 @@ import pytest
 from deepgen_bench.config import load_experiment
 from deepgen_bench.datasets.prepared import prepare
 from deepgen_bench.errors import UserError
+from deepgen_bench.figures.files import read_figure_data
 from deepgen_bench.files import read_sealed
 from deepgen_bench.results import read_rows
 from deepgen_bench.runs import Run
 from deepgen_bench.stages.aggregate import aggregate, mend
-from deepgen_bench.stages.measure import STAGES, measure_likelihood, measure_samples
+from deepgen_bench.stages.figures import write_figures
+from deepgen_bench.stages.measure import STAGES, Block, measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.sample import sample_run
 from deepgen_bench.stages.train import train_block
@@ -214,6 +216,44 @@ def test_a_diverged_replicate_stays_in_the_tables_without_a_value(tmp_path, caps
         assert set(rows["seed"]) == {0, 1} and set(rows["checkpoint"]) == {"final", "best"}
         assert set(rows["status"]) == {"diverged"} and rows["value"].isna().all()
         assert rows["reason"].str.startswith("loss not finite at step").all()
+    write_figures(made, "gaussian_ring")
+    info, _ = read_figure_data(made.figure_data("gaussian_ring"))
+    columns = info["models"]["vae"]["curves"]["0"]
+    assert all(np.isfinite(values).all() for values in columns.values())
+
+
+def test_data_of_another_experiment_s_files_under_the_same_name_are_not_measured(tmp_path):
+    """The folders are shared, as a file may be moved; what lies in them is not taken for one's own."""
+    for name, low in (("a", 0), ("b", 200)):
+        images = np.random.default_rng(0).integers(low, low + 50, (60, 1, 8, 8), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", images=images)
+    stores = {}
+    for name in "ab":
+        experiment = store(tmp_path / "results", model="gaussian").experiment.model_dump(mode="json")
+        data = {"mine": {"dataset": "npz", "budget": 1, "settings": {"path": str(tmp_path / f"{name}.npz")}}}
+        changes = {"name": name, "datasets": data, "metrics": {"modes": {}}}
+        changes |= {"models": {"gaussian": {"settings": {"ridge": 1.0e-3}}}}
+        stores[name] = Store(load_experiment(experiment | changes), tmp_path / "results")
+        prepare_dataset(stores[name], "mine")
+        train_block(stores[name], "mine", "gaussian", 0)
+    assert stores["a"].data_dir("mine") == stores["b"].data_dir("mine")
+    for name, low in (("a", 0), ("b", 200)):
+        block = Block(stores[name], "mine", "gaussian", 0)
+        assert low <= block.prepared.split("test").mean() < low + 50
+        assert low - 25 <= block.runs[0].samples("final", "").mean() < low + 75
+
+
+def test_fewer_samples_are_measured_anew_although_nothing_is_trained(tmp_path):
+    made = store(tmp_path, model="gaussian")
+    prepare_dataset(made, "digits")
+    train_block(made, "digits", "gaussian", 0)
+    manifest = made.manifest("digits", "gaussian", 0)
+    before = manifest.read_bytes()
+    train_block(made, "digits", "gaussian", 0)
+    assert manifest.read_bytes() == before
+    fewer = Store(made.experiment.model_copy(update={"samples": 30}), tmp_path)
+    train_block(fewer, "digits", "gaussian", 0)
+    assert manifest.read_bytes() != before
 
 
 @pytest.mark.parametrize("model", ["oracle", "gaussian", "vae"])
@@ -258,3 +298,17 @@ def test_a_last_checkpoint_that_is_the_best_is_annealed_too(tmp_path):
     rows = read_rows(made.measurements("digits", "vae", 0, "likelihood"))
     annealed = rows[rows["metric"] == "ais"]
     assert sorted(zip(annealed["seed"], annealed["checkpoint"], strict=True)) == [(0, "best"), (0, "final")]
+
+
+def test_the_width_of_real_data_s_parzen_window_is_not_chosen_on_its_own_kernels(tmp_path):
+    """The oracle's samples are validation and test data, and score like as many training data."""
+    experiment = store(tmp_path, model="oracle").experiment
+    made = Store(
+        experiment.model_copy(update={"metrics": {"parzen": {}}, "samples": 360, "likelihood": None}), tmp_path
+    )
+    prepare_dataset(made, "digits")
+    train_block(made, "digits", "oracle", 0)
+    measure_samples(made, "digits", "oracle", 0)
+    rows = read_rows(made.measurements("digits", "oracle", 0, "sample"))
+    values = rows.groupby("metric")["value"].mean()
+    assert abs(values["parzen"] - values["parzen_of_train"]) < 2

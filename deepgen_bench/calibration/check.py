@@ -34,11 +34,12 @@ class Line:
 def judge(line: Line, tolerance: float) -> Verdict:
     """Pass if the whole interval estimate ± 2 errors lies within the tolerance of the truth, fail if none of it does.
 
-    An estimate too noisy to say either is `undecided`: noise never passes.
+    An estimate too noisy to say either, or not a number, is `undecided`: that is neither a pass nor a mistake caught.
     """
     deviation, error = line.estimate - line.truth, 2 * line.std_error
     off = deviation if line.relation == "at most" else abs(deviation)
-    # a NaN is no pass
+    if not np.isfinite(off) or not np.isfinite(error):
+        return "undecided"
     return "pass" if off + error <= tolerance else "undecided" if off - error <= tolerance else "fail"
 
 

@@ -1,9 +1,9 @@
 """Parzen windows against a known density, which they miss, and between two models, which they take for each other."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.calibration.check import Check, Line, mean_line
 from deepgen_bench.kernel_density import best_bandwidth, choose_bandwidth, kernel_log_density
@@ -19,7 +19,7 @@ class ParzenGaussianSettings(Settings):
     dim: PositiveInt = 64
     scale: PositiveFloat = 1.0
     n: PositiveInt = 1000
-    replications: PositiveInt = 5
+    replications: Annotated[int, Field(ge=2)] = 5
 
 
 class ParzenGaussian(Check):

@@ -1,6 +1,7 @@
 """Per-example log-likelihoods as measurements: means with their errors, and what follows from them."""
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,7 @@ class Likelihoods:
             **fields,
         )
         if nothing:
-            reason = f"{nothing} of {n} examples have density 0: the mean is -inf"
-            row = replace(row, value=None, mc_error=None, status="failed", reason=reason)
+            row = replace(row, mc_error=None, reason=f"{nothing} of {n} examples have density 0: the mean is -inf")
         self.measurements.append(row)
         if keep:
             self.vectors[vector_name(row)] = values
@@ -155,20 +155,26 @@ class Likelihoods:
         pairs = [(test.std_error, train.std_error), (test.mc_error, train.mc_error)]
         std_error, mc_error = (None if a is None or b is None else float(np.hypot(a, b)) for a, b in pairs)
         # the row that is worse off says what is wrong: first one without a value, then one that is not ok
-        worse = sorted((train, test), key=lambda row: (row.value is not None, row.status == "ok"))[0]
+        worse = sorted((train, test), key=lambda row: (_is_finite(row), row.status == "ok"))[0]
+        known = _is_finite(worse)
         gap = replace(
             train,
             metric="train_test_gap",
-            value=None if train.value is None or test.value is None else train.value - test.value,
-            std_error=std_error,
-            mc_error=mc_error,
+            variant=train.variant | ({"of": "elbo"} if train.metric == "elbo" else {}),
+            value=float(train.value) - float(test.value) if known else None,  # type: ignore[arg-type]
+            std_error=std_error if known else None,
+            mc_error=mc_error if known else None,
             bound="estimate",
             direction="none",
-            status=worse.status,
+            status="not_applicable" if worse.status == "ok" and not known else worse.status,
             reason=worse.reason,
             seconds=None,
         )
         self.measurements.append(gap)
+
+
+def _is_finite(row: Measurement) -> bool:
+    return row.value is not None and isfinite(row.value)
 
 
 def vector_name(row: Measurement) -> str:

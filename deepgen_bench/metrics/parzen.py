@@ -40,11 +40,11 @@ class Parzen:
         self._of_train: tuple[tuple[Any, ...], Measurement] | None = None
 
     def measure(self, real: np.ndarray, generated: np.ndarray, context: Context) -> list[Measurement]:
-        n, m = (min(self.settings.n, len(part)) for part in (real, generated))
-        of_samples = self._row("parzen", real[:n], generated[:m], "generated", context)
-        key = (id(real), id(context.train), n, m)
+        n = min(self.settings.n, len(real), len(generated))
+        of_samples = self._row("parzen", real[:n], generated[:n], "generated", context)
+        key = (id(real), id(context.train), n)
         if self._of_train is None or self._of_train[0] != key:
-            self._of_train = key, self._row("parzen_of_train", real[:n], context.train[:m], "train", context)
+            self._of_train = key, self._row("parzen_of_train", real[:n], context.train[:n], "train", context)
         return [of_samples, self._of_train[1]]
 
     def _row(self, metric: str, real: np.ndarray, points: np.ndarray, role: str, context: Context) -> Measurement:

@@ -21,7 +21,14 @@ class GMM(ClassicalModel):
         best: GaussianMixture | None = None
         curves: list[dict[str, float]] = []
         # a component needs more points than it has dimensions, or its covariance is the ridge
-        for k in [k for k in self.settings.components if k == 1 or len(train) > k * (train.shape[1] + 1)]:
+        most = max(1, (len(train) - 1) // (train.shape[1] + 1))
+        fitting = [k for k in self.settings.components if k <= most]
+        if not fitting:
+            found = ", ".join(map(str, self.settings.components))
+            raise UserError(
+                f"components: {found} for {len(train)} training examples; valid here: some of at most {most}"
+            )
+        for k in fitting:
             mixture = self.mixture(k, seed)
             with warnings.catch_warnings():
                 # EM creeps at the end; validation data decide, converged or not

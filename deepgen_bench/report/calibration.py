@@ -26,7 +26,7 @@ def read_lines(parts: Sequence[Path]) -> pd.DataFrame:
     lines = pd.DataFrame([row for part in parts for row in _read(part)])
     lines["deviation"] = lines["estimate"] - lines["truth"]
     # below this it is rounding, not sampling
-    error = lines["std_error"].where(lines["std_error"] > 1e-6 * lines["truth"].abs().clip(lower=1))
+    error = lines["std_error"].mask(lines["std_error"] <= 1e-6 * lines["truth"].abs().clip(lower=1), 0.0)
     lines["deviation_in_errors"] = lines["deviation"] / error
     return lines
 

@@ -13,9 +13,12 @@ from deepgen_bench.report.summary import Spread
 
 @dataclass
 class Comparisons:
-    """What tests say of a table, by column: `best`, the models that no other is shown to beat, without bounds that do
-    not lead (`leads`), and `left_out`, those without a spread over seeds; `count` tests in all, `paired` and `unpaired`
-    ones among those of likelihoods; `ranked` where some column has a direction."""
+    """What tests say of a table.
+
+    By column: `best`, the models that no other is shown to beat, without bounds that do not lead (`leads`), and
+    `left_out`, those without a spread over seeds or in doubt. `count` tests in all, `paired` and `unpaired` ones among
+    those of likelihoods; `ranked` where some column has a direction, `repeated` where some are judged in another table.
+    """
 
     best: list[list[Spread]] = field(default_factory=list)
     left_out: list[list[Spread]] = field(default_factory=list)
@@ -23,6 +26,7 @@ class Comparisons:
     paired: int = 0
     unpaired: int = 0
     ranked: bool = False
+    repeated: bool = False
 
 
 def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
@@ -39,7 +43,7 @@ def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Compar
         ranked = direction_of(groups) in ("min", "max")
         several = ranked and len({group.group.model for group in groups}) > 1
         result.ranked |= ranked
-        result.left_out.append([group for group in groups if several and not isfinite(group.half_width)])
+        result.left_out.append([group for group in groups if several and not _is_testable(group)])
         result.best.append(tested)
         for a, b in combinations(tested, 2):
             worse, better = sorted((a, b), key=_goodness)
@@ -117,17 +121,19 @@ def _kinds_of_bound(direction: str) -> tuple[str, str]:
     return ("lower", "upper") if direction == "max" else ("upper", "lower")
 
 
-def _tested(groups: Sequence[Spread]) -> list[Spread]:
-    """The groups that can be tested against each other.
+def is_suspect(group: Spread) -> bool:
+    """Whether it holds a likelihood that no density can have, or a value below a bound: that beats nothing."""
+    return group.column.metric in LIKELIHOODS and "suspect" in group.statuses
 
-    None where a column has no direction or fewer than two models with two seeds, or where the best mean is one that
-    cannot be tested, as none could then be called best.
-    """
-    tested = [group for group in groups if isfinite(group.half_width)]
-    if direction_of(groups) == "none" or len({group.group.model for group in tested}) < 2:
-        return []
-    top = max(map(_goodness, groups))
-    return tested if top == max(map(_goodness, tested)) else []
+
+def _is_testable(group: Spread) -> bool:
+    return isfinite(group.half_width) and not is_suspect(group)
+
+
+def _tested(groups: Sequence[Spread]) -> list[Spread]:
+    """The groups that can be tested against each other: none without a direction, or of fewer than two models."""
+    tested = [group for group in groups if _is_testable(group)]
+    return tested if direction_of(groups) != "none" and len({group.group.model for group in tested}) > 1 else []
 
 
 def _goodness(group: Spread) -> float:

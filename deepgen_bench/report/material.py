@@ -20,7 +20,7 @@ from deepgen_bench.report.render import Table
 from deepgen_bench.report.selection import ORACLE
 from deepgen_bench.report.sheet import sheets
 from deepgen_bench.report.theory import Chapter, chapters
-from deepgen_bench.results import load_results
+from deepgen_bench.results import KEY, load_results
 
 
 @dataclass
@@ -84,12 +84,14 @@ def load(homes: Sequence[Path]) -> Material:
             raise UserError(f"{home}: a second experiment called {experiment['name']}; valid: each name once")
         experiments[experiment["name"]] = experiment
     several = len(homes) > 1
-    frames, pairs = [], []
+    frames: list[pd.DataFrame] = []
+    pairs: list[pd.DataFrame] = []
     drawn: dict[str, Drawn] = {}
     for home, name in zip(homes, experiments, strict=True):
         rows, paired, own = load_results(home), load_paired(home), figure_data(home)
         if several:
             rows, paired, own = renamed(rows, paired, own, name, drawn)
+            rows = without_repeated_oracle(rows, frames)
         frames.append(rows)
         pairs.append(paired)
         for dataset, found in own.items():
@@ -99,6 +101,11 @@ def load(homes: Sequence[Path]) -> Material:
     for found in drawn.values():
         found.models = {model: found.models[model] for model in order if model in found.models}
     rows, paired = pd.concat(frames, ignore_index=True), pd.concat(pairs, ignore_index=True)
+    for (dataset, metric), versions in rows.groupby(["dataset", "metric"], sort=False)["protocol_version"]:
+        if len(found_versions := versions.unique()) > 1:
+            raise UserError(
+                f"{title}: {metric} on {dataset} by protocol versions {', '.join(found_versions)}; not comparable"
+            )
     return Material(title, rows.assign(experiment=title), paired.assign(experiment=title), drawn, experiments, [*homes])
 
 
@@ -120,6 +127,14 @@ def figure_data(home: Path) -> dict[str, Drawn]:
     return found
 
 
+def without_repeated_oracle(rows: pd.DataFrame, before: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Without what is already known of real data."""
+    measurement = [name for name in KEY if name not in ("experiment", "seed")]
+    known = {key for frame in before for key in frame[measurement].astype(str).itertuples(index=False, name=None)}
+    keys = rows[measurement].astype(str).itertuples(index=False, name=None)
+    return rows[(rows["model"] != ORACLE).to_numpy() | np.array([key not in known for key in keys], bool)]
+
+
 def renamed(
     rows: pd.DataFrame, paired: pd.DataFrame, own: dict[str, Drawn], name: str, before: dict[str, Drawn]
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Drawn]]:
@@ -133,7 +148,6 @@ def renamed(
         return label if same else f"{label} · {name}"
 
     rows = rows.assign(model=rows["model"].map(model), dataset=rows["dataset"].map(dataset))
-    rows = rows[(rows["model"] != ORACLE) | ~rows["dataset"].isin([*before])]
     columns = {column: paired[column].map(model) for column in ("model_a", "model_b")}
     paired = paired.assign(**columns, dataset=paired["dataset"].map(dataset))
     parts = {}

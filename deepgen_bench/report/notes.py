@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from deepgen_bench.report.comparisons import Comparisons
+from deepgen_bench.report.comparisons import Comparisons, is_suspect
 from deepgen_bench.report.headings import IN_HEADING, mean_and_error
-from deepgen_bench.report.selection import LIKELIHOODS, ORACLE
+from deepgen_bench.report.selection import ORACLE, OVER_EXAMPLES
 from deepgen_bench.report.sheet import Row, Sheet
 from deepgen_bench.report.statistics import LEVEL
 from deepgen_bench.report.summary import Comparable, Event, Spread
@@ -44,7 +44,7 @@ def notes(
     """The notes of a table, of which `names` heads the columns and `found` holds the cells by row."""
     names = _short(names)
     alone = "given the one test set; none for a single seed."
-    if any(column.metric in LIKELIHOODS for column in columns):
+    if any(column.metric in OVER_EXAMPLES for column in columns):
         alone = f"for likelihoods also over the test examples, otherwise {alone}"
     yield f"±: half-width of the 95 % t interval over seeds, {alone}"
     yield from _tests(names, comparisons)
@@ -84,6 +84,10 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
             "(Welch's t-test over seeds for every two models, Holm's correction for all "
             f"{comparisons.count} of the table)."
         )
+        if comparisons.repeated:
+            yield "Columns of the comparison are bold as there."
+    elif any(comparisons.best):
+        yield "Bold (*): as in the comparison."
     elif comparisons.ranked:
         yield "Nothing is bold: too few models with at least two seeds to compare."
     if min((group.n_seeds for column in comparisons.best for group in column), default=0) == 2:
@@ -97,10 +101,12 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterable[str]:
             f"({comparisons.unpaired} comparisons): this misses differences."
         )
     left_out = [
-        (group.group.model, name) for name, groups in zip(names, comparisons.left_out, strict=True) for group in groups
+        (f"{'suspect' if is_suspect(group) else 'fewer than two seeds with a finite value'}: {group.group.model}", name)
+        for name, groups in zip(names, comparisons.left_out, strict=True)
+        for group in groups
     ]
     for model, headed in _grouped(left_out if comparisons.count else []):
-        yield f"Not compared, fewer than two seeds with a finite value: {model} in {', '.join(headed)}."
+        yield f"Not compared, {model} in {', '.join(headed)}."
 
 
 def _short(names: Sequence[str]) -> list[str]:

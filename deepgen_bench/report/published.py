@@ -52,7 +52,7 @@ def found(sheet: Sheet, model: str, entry: Mapping[str, Any]) -> Spread | None:
         and wanted.items() <= parse_variant(column.variant).items()
     ]
     rows = [row for row in sheet.rows if row.model == model]
-    spreads = [sheet.find(row, column) for row in rows[-1:] for column in sheet.largest(fitting)]
+    spreads = [sheet.find(row, column) for row in rows[-1:] for column in reversed(sheet.largest(fitting))]
     return next((spread for spread in spreads if spread and spread.n_seeds), None)
 
 

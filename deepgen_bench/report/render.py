@@ -182,6 +182,6 @@ def _latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {char: "\\" + char for char in "&%$#_{}"}
     special |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "–": "--", "<": "$<$", ">": "$>$"}
-    special |= {"∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$"}
+    special |= {"∞": r"$\infty$", "≤": r"$\le$", "≥": r"$\ge$", "−": "$-$", "τ": r"$\tau$"}
     text = "".join(special.get(char, char) for char in printable(text))
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", text)  # a minus sign, not a hyphen

@@ -8,7 +8,9 @@ from deepgen_bench.results import CHOICES
 
 ORACLE = "oracle"
 # Measured on the same test examples for every model and seed, so that models can be compared example by example.
-LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "ais", "bits_per_dim", "log_density_ratio")
+LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "bits_per_dim", "log_density_ratio")
+# Means over those examples, whose error is also that of drawing the examples.
+OVER_EXAMPLES = (*LIKELIHOODS, "ais", "train_test_gap", "reconstruction", "kl", "parzen", "parzen_of_train")
 # A doubtful value is a value, and is marked; the other statuses say that there is none.
 VALUED = ("ok", "suspect", "not_converged")
 

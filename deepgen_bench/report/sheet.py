@@ -60,7 +60,10 @@ class Sheet:
             column
             for column in columns
             if not any(
-                _family(other) == _family(column) and _size(other) > _size(column) and models[other] >= models[column]
+                _family(other) == _family(column)
+                and bool(_size(other)[0]) == bool(_size(column)[0])  # a bound at some K is no larger an exact value
+                and _size(other) > _size(column)
+                and models[other] >= models[column]
                 for other in columns
             )
         ]

@@ -13,7 +13,7 @@ import pandas as pd
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import read_arrays, write_text
 from deepgen_bench.report.paired import FILE, paired_differences
-from deepgen_bench.report.selection import LIKELIHOODS, has_value
+from deepgen_bench.report.selection import OVER_EXAMPLES, has_value
 from deepgen_bench.report.statistics import half_width
 from deepgen_bench.results import comparable_variant, merge, parse_variant, read_rows
 
@@ -99,7 +99,7 @@ class Spread:
         """What a table shows after ±: the half-width over seeds, for likelihoods together with that over the test
         examples, which all seeds share; NaN where neither is known."""
         n = self.column.n_real
-        if self.column.metric not in LIKELIHOODS or n is None or not isfinite(self.std_error):
+        if self.column.metric not in OVER_EXAMPLES or n is None or not isfinite(self.std_error):
             return self.half_width
         over_examples = half_width(self.std_error * sqrt(n), n)
         return hypot(0.0 if isnan(self.half_width) else self.half_width, over_examples)

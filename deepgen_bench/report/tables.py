@@ -11,7 +11,7 @@ import pandas as pd
 from deepgen_bench.errors import UserError
 from deepgen_bench.files import write_text
 from deepgen_bench.report.about import about
-from deepgen_bench.report.comparisons import compare, direction_of
+from deepgen_bench.report.comparisons import Comparisons, compare, direction_of
 from deepgen_bench.report.headings import ARROWS, FAMILIES, family, headings
 from deepgen_bench.report.notes import WORDS, notes, number
 from deepgen_bench.report.paired import PairedErrors, paired_errors
@@ -49,11 +49,15 @@ def tables_of(measured: Mapping[str, Sheet], errors: PairedErrors, checkpoint: s
     for dataset, sheet in measured.items():
         parts = parts_of(sheet)
         main.append([sheet.competing(column) for column in parts[0][2]])
+        judged: dict[Comparable, list[Spread]] = {}
         for suffix, subject, columns in parts:
             shown = _applying(sheet, columns) if suffix else sheet.rows
+            comparisons = _compared(sheet, columns, errors, judged)
+            if not suffix:
+                judged = dict(zip(columns, comparisons.best, strict=True))
             if columns:
                 name, title = f"{dataset}{suffix}", f"{dataset}: {subject}"
-                tables.append(_table(name, title, dataset, sheet, shown, columns, errors, checkpoint))
+                tables.append(_table(name, title, dataset, sheet, shown, columns, comparisons, checkpoint))
     ranks = rank_table(main)
     return [*tables, *([ranks] if ranks else [])]
 
@@ -128,6 +132,15 @@ def _applying(sheet: Sheet, columns: Sequence[Comparable]) -> list[Row]:
     return [replace(row, label=row.model, output="") if row.model in once else row for row in rows]
 
 
+def _compared(
+    sheet: Sheet, columns: Sequence[Comparable], errors: PairedErrors, judged: Mapping[Comparable, list[Spread]]
+) -> Comparisons:
+    """The tests of a table, but for columns that another one has `judged`, whose best they keep."""
+    found = compare([[] if column in judged else sheet.competing(column) for column in columns], errors)
+    best = [judged.get(column, best) for column, best in zip(columns, found.best, strict=True)]
+    return replace(found, best=best, repeated=any(column in judged for column in columns))
+
+
 def _table(
     name: str,
     title: str,
@@ -135,11 +148,10 @@ def _table(
     sheet: Sheet,
     rows: Sequence[Row],
     columns: Sequence[Comparable],
-    errors: PairedErrors,
+    comparisons: Comparisons,
     checkpoint: str,
 ) -> Table:
     found = [[sheet.find(row, column) for column in columns] for row in rows]
-    comparisons = compare([sheet.competing(column) for column in columns], errors)
     names = headings(columns)
     valued = [[spread for line in found if (spread := line[j]) and spread.n_seeds] for j in range(len(columns))]
     arrows = [ARROWS[direction_of(column)] for column in valued]

@@ -1,6 +1,7 @@
 """Figure data of a dataset: of every model what the report draws, from the replicate with the lowest seed."""
 
 import csv
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,11 @@ def shown(x: np.ndarray) -> np.ndarray:
 
 
 def curves(run: Run) -> dict[str, list[float]]:
-    """The columns of a replicate's training curves; empty for models that have none."""
+    """The columns of a replicate's training curves, as long as all are finite; empty for models that have none."""
     path = run.directory / "curves.csv"
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+    # a replicate that diverged ends with others
+    rows = [row for row in rows if all(isfinite(float(value)) for value in row.values())]
     return {name: [float(f"{float(row[name]):.6g}") for row in rows] for name in (rows[0] if rows else ())}
 
 

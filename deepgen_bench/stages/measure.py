@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.damage import or_anew
+from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.device import open_device
@@ -59,6 +59,8 @@ class Block:
         seeds = self.store.blocks()[self.block]
         runs = {seed: Run(self.store.run_dir(self.dataset, self.model, seed)) for seed in seeds}
         for run in runs.values():
+            if run.info["data_digest"] != self.prepared.digest:
+                raise Damaged(f"{run.directory}: trained on other data")
             run.check_states()
             run.check_samples(self.store.experiment.samples)
         return runs
@@ -122,6 +124,9 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     device = open_device(store.experiment.device) if todo.prepared.spec.levels else "cpu"
     extractors = load_extractors(store, dataset, device)
     context = sample_context(store, dataset, extractors)
+    if todo.family == "oracle" and not isinstance(todo.made, SyntheticDataset):
+        # its samples and what they are held against are made of validation and test data
+        context = replace(context, validation=context.train[len(context.train) // 2 :])
     test = todo.prepared.split("test")
     rows: list[Row] = []
     with Progress(f"{dataset}/{model} sample metrics") as progress:
@@ -211,6 +216,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
     vectors: Vectors = {}
+    annealed = store.experiment.annealed_seeds
     with Progress(f"{dataset}/{model} likelihood") as progress:
         for done, run in enumerate(todo.runs.values(), 1):
 
@@ -221,7 +227,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 for checkpoint, digest in run.info["checkpoints"].items():
                     if digest not in known:
                         generative = None if todo.family == "oracle" else run.model(checkpoint, device)
-                        audited = audit(store, run.info["seed"]) and digest == run.info["checkpoints"]["final"]
+                        audited = run.info["seed"] in annealed and digest == run.info["checkpoints"]["final"]
                         known[digest] = model_likelihood.measure(
                             generative, todo.family, held_out, settings, density, audited
                         )
@@ -232,7 +238,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
 
             if run.info["status"] == "ok":
                 costly = "likelihood.k or likelihood.n"
-                of_run = [*identity, audit(store, run.info["seed"])]
+                of_run = [*identity, run.info["seed"] in annealed]
                 measured, values = todo.cached(run, "likelihood", of_run, costly, measure)
                 rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
@@ -240,16 +246,6 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
             progress(done, len(todo.runs), "")
     rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
     write_measured(store.measurements(dataset, model, block, "likelihood"), rows, vectors)
-
-
-def audit(store: Store, seed: int) -> bool:
-    """Whether a replicate's likelihood is looked at once more by annealing from the prior."""
-    settings = store.experiment.likelihood
-    return (
-        settings is not None
-        and settings.ais is not None
-        and seed in sorted(store.experiment.seeds)[: settings.ais.seeds]
-    )
 
 
 STAGES = {"sample": measure_samples, "likelihood": measure_likelihood}

@@ -1,10 +1,11 @@
 """Write a dataset's fixed splits into the store."""
 
 from deepgen_bench.config import Experiment
-from deepgen_bench.damage import Damaged
+from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.errors import UserError, named
+from deepgen_bench.files import read_sealed
 from deepgen_bench.metrics.inception_weights import read_weights
 from deepgen_bench.runs import make_model
 from deepgen_bench.store import Store
@@ -42,10 +43,9 @@ def prepare_dataset(store: Store, dataset: str) -> None:
 def check_takers(experiment: Experiment, dataset: str, spec: DataSpec, n_test: int) -> None:
     """Raise `UserError` for a model or an extractor of the experiment that cannot take images of this size, and for
     samples made elsewhere that are not of such data."""
-    measured = min(n_test, experiment.likelihood.n) if experiment.likelihood else 0
     for label, entry in experiment.models.items():
+        check_contents(experiment, dataset, label, spec, n_test)
         key, settings = f"models.{label} on datasets.{dataset}", experiment.model_settings(label, dataset)
-        named(key, lambda s=settings: s.check_contents(experiment.seeds, spec, measured))
         if spec.levels:  # what vectors do not go with is known from the experiment file
             named(key, lambda n=entry.model or label, s=settings: make_model(n, s, spec, "cpu"))
     if not spec.levels:
@@ -57,6 +57,23 @@ def check_takers(experiment: Experiment, dataset: str, spec: DataSpec, n_test: i
         )
 
 
+def check_contents(experiment: Experiment, dataset: str, model: str, spec: DataSpec, n_test: int) -> None:
+    """Raise `UserError` for samples made elsewhere that are not of such data, or not enough for the experiment."""
+    measured = min(n_test, experiment.likelihood.n) if experiment.likelihood else 0
+    settings = experiment.model_settings(model, dataset)
+    named(f"models.{model} on datasets.{dataset}", lambda: settings.check_contents(experiment.seeds, spec, measured))
+
+
 def open_data(store: Store, dataset: str) -> Prepared:
-    """The prepared splits; what is damaged or gone is made anew."""
-    return Prepared(store.data_dir(dataset), lambda: prepare_dataset(store, dataset))
+    """The prepared splits; what is damaged, gone, or of another experiment's files of the same name is made anew."""
+
+    def prepare_again() -> None:
+        prepare_dataset(store, dataset)
+
+    def read() -> Prepared:
+        prepared, manifest = Prepared(store.data_dir(dataset), prepare_again), store.data_manifest(dataset)
+        if manifest.is_file() and read_sealed(manifest)["digest"] != prepared.digest:
+            raise Damaged(f"{store.data_dir(dataset)}: not the data of this experiment, but of another one's files")
+        return prepared
+
+    return or_anew(read, prepare_again)

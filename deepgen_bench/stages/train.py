@@ -24,7 +24,7 @@ from deepgen_bench.provenance import (
     scheduler_job,
 )
 from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
-from deepgen_bench.stages.prepare import open_data
+from deepgen_bench.stages.prepare import check_contents, open_data
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.store import Store
 from deepgen_bench.training.checkpoint import Keeper
@@ -55,7 +55,9 @@ def train_block(store: Store, dataset: str, model: str, block: int) -> None:
         | {key: run.info[key] for key in ("status", "digest", "n_samples")}
         for seed, run in runs.items()
     ]
-    store.write_manifest(store.manifest(dataset, model, block), {"replicates": replicates})
+    # what is measured next depends on all of it
+    measured = {"samples": store.experiment.samples, "data": job.prepared.digest}
+    store.write_manifest(store.manifest(dataset, model, block), {"replicates": replicates} | measured)
 
 
 class Job:
@@ -70,6 +72,8 @@ class Job:
         self.streams = Streams(experiment.base_seed, dataset, model)
         self.checkpoint = store.checkpoint(dataset, model, block)
         self.expected = {"data_digest": self.prepared.digest, "code": store.model_code(model)}
+        # the data may have been prepared before there was this model
+        check_contents(experiment, dataset, model, self.prepared.spec, self.prepared.sizes["test"])
 
     @cached_property
     def device(self) -> str:

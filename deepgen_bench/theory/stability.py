@@ -47,8 +47,12 @@ class Stability(Claim):
         s = self.settings
         values = {model: self.values(s.dataset, model, s.metric, s.extractor) for model in (s.steady, *s.unsteady)}
         logs = {model: np.log(found[found > 0]) for model, found in values.items()}
+        spread = {model: found for model, found in logs.items() if len(found) > 1}
+        if s.steady not in spread:
+            found = len(logs[s.steady])
+            raise UserError(f"{s.metric} of {s.steady} on {s.dataset}: {found} seeds with a value; valid: at least 2")
         rows, replicates = [], len(self.store.experiment.seeds)
-        for model in s.unsteady:
+        for model in (name for name in s.unsteady if name in spread):
             where = f"{model} and {s.steady}, {len(logs[model])} seeds"
             theirs, its = (np.abs(logs[name] - np.median(logs[name])) for name in (model, s.steady))
             error = float(np.sqrt(theirs.var(ddof=1) / len(theirs) + its.var(ddof=1) / len(its)))
@@ -58,15 +62,17 @@ class Stability(Claim):
             p = float(levene(logs[model], logs[s.steady], center="median").pvalue)
             rows.append(Row("p that the spreads are equal", where, None, p, 0.0))
         for model, found in logs.items():
-            sd = float(found.std(ddof=1))
-            rows.append(Row("sd of log FD over seeds", model, None, sd, sd / float(np.sqrt(2 * (len(found) - 1)))))
+            if model in spread:
+                sd = float(found.std(ddof=1))
+                rows.append(Row("sd of log FD over seeds", model, None, sd, sd / float(np.sqrt(2 * (len(found) - 1)))))
             rows.append(Row("replicates without a value", model, None, float(replicates - len(found)), 0.0))
         records = [{"model": model, "FD": float(value)} for model, found in values.items() for value in found]
         lost = []
         for model in values if s.modes else ():
             covered = self.values(str(s.modes), model, "modes_covered", None)
             lost += [{"model": model, "modes": float(count)} for count in covered]
-            rows.append(mean_row("modes covered", f"{model} on {s.modes}", None, covered))
+            if len(covered) > 1:
+                rows.append(mean_row("modes covered", f"{model} on {s.modes}", None, covered))
         return Evidence(rows, {"distances": records, "modes": lost})
 
     def values(self, dataset: str, model: str, metric: str, extractor: str | None) -> np.ndarray:
@@ -82,6 +88,4 @@ class Stability(Claim):
             if fits and np.isfinite(row.value) and pairs.get("extractor") == extractor:
                 place = (outputs.index(pairs.get("output", outputs[-1])), int(row.n_generated or 0))
                 found[row.seed] = max(found.get(row.seed, ((-1, -1), 0.0)), (place, float(row.value)))
-        if len(found) < 2:
-            raise UserError(f"{metric} of {model} on {dataset}: {len(found)} seeds with a value; valid: at least 2")
         return np.array([value for _, value in found.values()])

@@ -77,7 +77,9 @@ class Course:
 
     def note_divergence(self, figures: dict[str, Tensor]) -> None:
         finite = torch.stack(list(figures.values())).isfinite().all(0)
-        self.diverged_at.masked_fill_((self.diverged_at < 0) & ~finite, self.taken)
+        # masked_fill_ would ask the device for the number, which a graph cannot
+        first = (self.diverged_at < 0) & ~finite
+        self.diverged_at.copy_(torch.where(first, self.taken, self.diverged_at))
 
     def advance(self, left: float) -> None:
         """One step of the model, when this share of all steps is left."""

@@ -69,7 +69,7 @@ rule likelihood:
         runtime=likelihood_minutes,
     params:
         experiment=EXPERIMENT,
-        identity=PLAN.likelihood() if PLAN.experiment.likelihood else "",
+        identity=lambda wildcards: PLAN.likelihood(int(wildcards.block)),
     shell:
         "deepgen-bench likelihood {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --block {wildcards.block} > {log} 2>&1"

@@ -45,7 +45,7 @@ function sort(table, column, ascending) {
   const body = table.tBodies[0];
   const key = (row) => {
     const cell = row.cells[column];
-    return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+    return cell.dataset.value === undefined ? null : Number(cell.dataset.value.replace("inf", "Infinity"));
   };
   const rows = [...body.rows];
   const numeric = rows.some((row) => key(row) !== null);
