@@ -6,6 +6,7 @@ What was measured is kept beside the replicate, so that a new seed or metric fam
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import wraps
 from math import isfinite
 from typing import Any
 
@@ -40,6 +41,7 @@ from deepgen_bench.stages.progress import Progress
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.store import PROTOCOL_VERSION, Store, short_hash
 
+Stage = Callable[[Store, str, str, int], None]
 Row = dict[str, Any]
 Vectors = dict[str, np.ndarray]
 
@@ -86,7 +88,9 @@ class Block:
 
         `costly` names the settings that decide how much memory it takes.
         """
-        identity = {"identity": identity, "run": run.info["digest"], "protocol": PROTOCOL_VERSION}
+        # likelihoods are of the parameters, of which other samples may be drawn
+        measured = run.info["checkpoints"] if name == "likelihood" else run.info["digest"]
+        identity = {"identity": identity, "run": measured, "protocol": PROTOCOL_VERSION}
         path = run.directory / "measurements" / f"{name}-{short_hash(identity)}.json"
         arrays = path.with_suffix(".npz")
 
@@ -117,6 +121,17 @@ def plain(row: Row) -> Row:
     return {name: str(v) if isinstance(v, float) and not isfinite(v) else v for name, v in row.items()}
 
 
+def again(stage: Stage) -> Stage:
+    """The stage, and once more where what it reads changes under it, as another experiment draws more samples, say."""
+
+    @wraps(stage)
+    def repeated(store: Store, dataset: str, model: str, block: int) -> None:
+        or_anew(lambda: stage(store, dataset, model, block), lambda: None)
+
+    return repeated
+
+
+@again
 def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
     """All families of sample metrics on all replicates of the block."""
     todo = Block(store, dataset, model, block)
@@ -198,6 +213,7 @@ def diverged_rows(todo: Block, like: Measurement) -> list[Row]:
     ]
 
 
+@again
 def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> None:
     """Log-likelihoods, or bounds to them, as the model's family allows."""
     from deepgen_bench.metrics import model_likelihood

@@ -54,7 +54,8 @@ def write_reference(home: Path, output: Path, samples: bool) -> str:
         "platform": platforms.popitem()[1],
         "protocol_version": PROTOCOL_VERSION,
         "runs": {
-            run_id: {key: info[key] for key in ("digest", "data_digest", "status")} for run_id, info in runs.items()
+            run_id: {key: info[key] for key in ("checkpoints", "data_digest", "status")}
+            for run_id, info in runs.items()
         },
         "files": {str(path.relative_to(output)): sha256_of(path) for path in [output / TABLE, *kept]},
     }
@@ -80,7 +81,9 @@ def write_samples(store: Store, output: Path) -> list[Path]:
         names = [name for name in run.info["samples"] if name.startswith(sample_file("final", "").removesuffix(".npy"))]
         if names:
             kept.append(output / "samples" / f"{run_id}.npz")
-            write_arrays(kept[-1], {name.removesuffix(".npy"): read_array(run.directory / name) for name in names})
+            # another experiment may have had more
+            n = store.experiment.samples
+            write_arrays(kept[-1], {name.removesuffix(".npy"): read_array(run.directory / name)[:n] for name in names})
     for dataset in store.experiment.datasets:
         if store.experiment.uses_extractor(dataset, "classifier"):
             kept.append(output / "extractors" / f"{dataset}.safetensors")

@@ -89,8 +89,9 @@ def run_differences(
     computed = isinstance(store.experiment.dataset(dataset), SyntheticDataset)
     if info["data_digest"] != theirs["data_digest"] and (same or not computed):
         yield f"{run_id}: trained on other data (digest {info['data_digest'][:12]}, not {theirs['data_digest'][:12]})"
-    if same and info["digest"] != theirs["digest"]:
-        yield f"{run_id}: other parameters, samples or status ({info['status']}, in the reference {theirs['status']})"
+    # samples, of which another experiment may have had more, show in what was measured on them
+    if same and (info["checkpoints"], info["status"]) != (theirs["checkpoints"], theirs["status"]):
+        yield f"{run_id}: other parameters or status ({info['status']}, in the reference {theirs['status']})"
 
 
 def measurement_differences(mine: pd.DataFrame, theirs: pd.DataFrame) -> Iterator[str]:
