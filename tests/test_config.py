@@ -224,7 +224,7 @@ from deepgen_bench.plan import Plan
 for path in sys.argv[1:]:
     plan = Plan(load_experiment(Path(path)))
     experiment = plan.experiment
-    plan.tables(), experiment.likelihood and plan.likelihood()
+    plan.tables(), experiment.likelihood and plan.likelihood(min(plan.store.blocks()))
     for dataset in experiment.datasets:
         plan.prepare(dataset), plan.extractor(dataset), plan.sample_metrics(dataset), plan.extractor_files(dataset)
         for model in experiment.models:

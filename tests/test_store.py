@@ -97,7 +97,7 @@ def test_a_plan_tells_its_jobs_what_they_depend_on() -> None:
             "prepare": plan.prepare("gaussian_ring"),
             "train": plan.train("gaussian_ring", "gan", 0),
             "measure": plan.sample_metrics("gaussian_ring"),
-            "likelihood": plan.likelihood(),
+            "likelihood": plan.likelihood(0),
             "tables": plan.tables(),
         }
 
@@ -113,6 +113,10 @@ def test_a_plan_tells_its_jobs_what_they_depend_on() -> None:
         ({"metrics": {"fidelity": {}}}, {"measure"}),
         ({"metrics": {"fidelity": {"n": 100}, "transport": {}}}, {"measure"}),
         ({"likelihood": {"n": 100}}, {"likelihood"}),
+        ({"likelihood": {"ais": {"seeds": 2}}}, {"likelihood"}),
     ):
         other = jobs(**changes)  # type: ignore[arg-type]
         assert {name for name in base if base[name] != other[name]} == expected, changes
+    # a block whose replicate is no longer the first, which alone is annealed
+    later, earlier = (Plan(experiment(seeds=seeds)).likelihood(1) for seeds in ([5, 6], [0, 5, 6]))
+    assert later != earlier
