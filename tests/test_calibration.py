@@ -122,6 +122,20 @@ def test_the_table_says_what_was_not_as_expected(tmp_path):
     assert len((tmp_path / "calibration.csv").read_text().splitlines()) == 3
 
 
+def test_what_is_not_a_number_is_neither_exact_nor_a_mistake_caught(tmp_path):
+    settings = {"check": "inception_one_hot", "settings": {"n": 1000}}
+    store = store_with(tmp_path, odd={**settings, "tolerance": 0.1, "expect": "fail"})
+    calibrate(store, "odd")
+    rows = json.loads(store.calibration("odd").read_text())
+    spoilt = [row | {"std_error": math.nan, "verdict": judge(line(0, 1, math.nan), 0.1)} for row in rows]
+    store.calibration("odd").write_text(json.dumps(spoilt))
+    assert write_calibration([store.calibration("odd")], tmp_path) == "0 of 1 lines as expected; not: odd"
+    assert "exact" not in (tmp_path / "calibration.md").read_text()
+    store.calibration("odd").write_text(json.dumps(rows))
+    write_calibration([store.calibration("odd")], tmp_path)
+    assert "exact" in (tmp_path / "calibration.md").read_text()
+
+
 def test_the_shipped_calibration_uses_every_check():
     experiment = load_experiment(CONFIG)
     assert {entry.check or name for name, entry in experiment.calibration.items()} == set(CHECKS)

@@ -26,7 +26,7 @@ def read_lines(parts: Sequence[Path]) -> pd.DataFrame:
     lines = pd.DataFrame([row for part in parts for row in _read(part)])
     lines["deviation"] = lines["estimate"] - lines["truth"]
     # below this it is rounding, not sampling
-    error = lines["std_error"].mask(lines["std_error"] <= 1e-6 * lines["truth"].abs().clip(lower=1), 0.0)
+    error = lines["std_error"].where(lines["std_error"] > 1e-6 * lines["truth"].abs().clip(lower=1))
     lines["deviation_in_errors"] = lines["deviation"] / error
     return lines
 
@@ -62,7 +62,7 @@ def table(lines: pd.DataFrame) -> Table:
             (f"{line.estimate:.5g}", line.estimate),
             (f"{line.std_error:.2g}", line.std_error),
             (f"{line.deviation:+.2g}", line.deviation),
-            ("exact" if in_errors is None else f"{in_errors:+.1f}", in_errors),
+            ("–" if pd.isna(line.std_error) else "exact" if in_errors is None else f"{in_errors:+.1f}", in_errors),
             (f"{line.tolerance:g}", line.tolerance),
             (verdict, None),
         ]

@@ -61,7 +61,8 @@ class Sheet:
             for column in columns
             if not any(
                 _family(other) == _family(column)
-                and bool(_size(other)[0]) == bool(_size(column)[0])  # a bound at some K is no larger an exact value
+                and bool(_size(other)[0])
+                == bool(_size(column)[0])  # a bound at some K does not stand for the exact value
                 and _size(other) > _size(column)
                 and models[other] >= models[column]
                 for other in columns
