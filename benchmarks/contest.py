@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.device import strict_kernels
-from deepgen_bench.memory import KEPT, KEPT_BLOCK
-from deepgen_bench.processor import fields
+from deepgen_bench.runtime.device import strict_kernels
+from deepgen_bench.runtime.memory import KEPT, KEPT_BLOCK
+from deepgen_bench.runtime.processor import fields
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "deepgen_bench"

@@ -29,7 +29,7 @@ def timed(action: Callable[[], float]) -> Measured:
 
 
 def ours_frechet(n: int, d: int, trace: bool) -> Measured:
-    from deepgen_bench.metrics.frechet import frechet_distance, frechet_distance_from_moments, moments
+    from deepgen_bench.metrics.features.frechet import frechet_distance, frechet_distance_from_moments, moments
 
     x, y = features(n, d)
     if n < d:
@@ -68,7 +68,7 @@ def torch_fidelity(n: int, d: int, trace: bool) -> Measured:
 
 
 def ours_kernel(n: int, d: int) -> Measured:
-    from deepgen_bench.metrics.kernel import kernel_distance
+    from deepgen_bench.metrics.features.kernel import kernel_distance
 
     x, y = features(n, d)
     return timed(lambda: kernel_distance(x, y).value)
@@ -84,7 +84,7 @@ def torch_fidelity_kernel(n: int, d: int) -> Measured:
 
 
 def ours_neighbours(n: int, d: int) -> Measured:
-    from deepgen_bench.metrics.neighbours import density_coverage, precision_recall
+    from deepgen_bench.metrics.features.neighbours import density_coverage, precision_recall
 
     x, y = features(n, d)
     return timed(lambda: sum(e.value for e in (*precision_recall(x, y, 5), *density_coverage(x, y, 5))))

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.device import open_device, set_threads
-from deepgen_bench.memory import keep_freed_memory
+from deepgen_bench.runtime.device import open_device, set_threads
+from deepgen_bench.runtime.memory import keep_freed_memory
 
 set_threads()
 keep_freed_memory()
@@ -26,15 +26,15 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from deepgen_bench.datasets.spec import DataSpec  # noqa: E402
-from deepgen_bench.metrics.annealing import annealed  # noqa: E402
-from deepgen_bench.metrics.decoder import Decoder  # noqa: E402
-from deepgen_bench.metrics.decoder_likelihood import how_of  # noqa: E402
-from deepgen_bench.metrics.held_out import HeldOut  # noqa: E402
-from deepgen_bench.metrics.likelihood_settings import AnnealingSettings  # noqa: E402
-from deepgen_bench.metrics.model_likelihood import weigh_all  # noqa: E402
-from deepgen_bench.models import MODELS  # noqa: E402
+from deepgen_bench.metrics.likelihood.annealing import annealed  # noqa: E402
+from deepgen_bench.metrics.likelihood.decoder import Decoder  # noqa: E402
+from deepgen_bench.metrics.likelihood.decoder_likelihood import how_of  # noqa: E402
+from deepgen_bench.metrics.likelihood.held_out import HeldOut  # noqa: E402
+from deepgen_bench.metrics.likelihood.model_likelihood import weigh_all  # noqa: E402
+from deepgen_bench.metrics.likelihood.settings import AnnealingSettings  # noqa: E402
 from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
-from deepgen_bench.runs import make_model  # noqa: E402
+from deepgen_bench.models.replicate import make_model  # noqa: E402
+from deepgen_bench.plugins import MODELS  # noqa: E402
 from deepgen_bench.training.graph import captured  # noqa: E402
 from deepgen_bench.training.loop import Course  # noqa: E402
 

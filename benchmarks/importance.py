@@ -33,10 +33,10 @@ def trained() -> tuple[Any, np.ndarray]:
     """A briefly trained VAE, the same in every process, and binary test examples (n, 784)."""
     from deepgen_bench.datasets.representation import binarise
     from deepgen_bench.datasets.spec import DataSpec
-    from deepgen_bench.device import open_device
-    from deepgen_bench.models import MODELS
     from deepgen_bench.models.base import Streams, TrainingData
-    from deepgen_bench.runs import make_model
+    from deepgen_bench.models.replicate import make_model
+    from deepgen_bench.plugins import MODELS
+    from deepgen_bench.runtime.device import open_device
 
     open_device("cpu")
     images = digits()
@@ -50,8 +50,8 @@ def trained() -> tuple[Any, np.ndarray]:
 
 def ours(n: int, k: int) -> Measured:
     from deepgen_bench.datasets.spec import DataSpec
-    from deepgen_bench.metrics.held_out import HeldOut
-    from deepgen_bench.metrics.model_likelihood import weigh_all
+    from deepgen_bench.metrics.likelihood.held_out import HeldOut
+    from deepgen_bench.metrics.likelihood.model_likelihood import weigh_all
 
     model, x = trained()
     held_out = HeldOut(digits()[1200:], DataSpec(tuple(SHAPE), "image", 256), 0, "benchmark")

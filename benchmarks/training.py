@@ -32,10 +32,10 @@ def ours(
 ) -> Measured:
     """Steps of the training loop as the pipeline runs it, between evaluations."""
     from deepgen_bench.datasets.spec import DataSpec
-    from deepgen_bench.device import open_device
-    from deepgen_bench.models import MODELS
     from deepgen_bench.models.base import Streams, TrainingData
-    from deepgen_bench.runs import make_model
+    from deepgen_bench.models.replicate import make_model
+    from deepgen_bench.plugins import MODELS
+    from deepgen_bench.runtime.device import open_device
     from deepgen_bench.training.loop import Course
 
     open_device(device)

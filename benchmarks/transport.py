@@ -19,7 +19,7 @@ def points(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(n: int, d: int, p: int) -> Measured:
-    from deepgen_bench.metrics.optimal_transport import wasserstein
+    from deepgen_bench.metrics.samples.optimal_transport import wasserstein
 
     x, y = points(n, d)
     return timed(lambda: wasserstein(x, y, p).value)
@@ -49,7 +49,7 @@ def assignment(n: int, d: int, p: int) -> Measured:
 
 
 def ours_sliced(n: int, d: int) -> Measured:
-    from deepgen_bench.metrics.optimal_transport import random_projections, sliced_wasserstein
+    from deepgen_bench.metrics.samples.optimal_transport import random_projections, sliced_wasserstein
 
     x, y = points(n, d)
     directions = random_projections(d, PROJECTIONS, np.random.default_rng(1))
@@ -59,7 +59,7 @@ def ours_sliced(n: int, d: int) -> Measured:
 def pot_sliced(n: int, d: int) -> Measured:
     import ot
 
-    from deepgen_bench.metrics.optimal_transport import random_projections
+    from deepgen_bench.metrics.samples.optimal_transport import random_projections
 
     x, y = points(n, d)
     directions = random_projections(d, PROJECTIONS, np.random.default_rng(1)).T

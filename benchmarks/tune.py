@@ -25,15 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
-from deepgen_bench.device import set_threads
-from deepgen_bench.files import write_text
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.runs import make_model
-from deepgen_bench.seeds import derive_rng, derive_seed
-from deepgen_bench.training.fit import Fit
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import DATASETS, MODELS
+from deepgen_bench.runtime.device import set_threads
+from deepgen_bench.runtime.seeds import derive_rng, derive_seed
+from deepgen_bench.storage.files import write_text
+from deepgen_bench.training.result import Fit
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "tuning.csv"
 BASE_SEED = 0
@@ -156,7 +155,7 @@ def load(dataset: str) -> Splits:
 @cache
 def classifier() -> Any:
     """The feature extractor for digits, trained on their training split."""
-    from deepgen_bench.metrics.classifier import train_classifier
+    from deepgen_bench.metrics.features.classifier import train_classifier
 
     data = load("digits")
     arrays = data.train, data.labels["train"], data.validation, data.labels["validation"]
@@ -165,8 +164,8 @@ def classifier() -> Any:
 
 def distance(dataset: str, samples: np.ndarray) -> float:
     """The score of samples: sliced W2 (vectors) or the Fréchet distance in classifier features (digits)."""
-    from deepgen_bench.metrics.frechet import frechet_distance
-    from deepgen_bench.metrics.transport import random_projections, sliced_wasserstein
+    from deepgen_bench.metrics.features.frechet import frechet_distance
+    from deepgen_bench.metrics.samples.transport import random_projections, sliced_wasserstein
 
     real = load(dataset).validation
     if dataset == "digits":
@@ -184,7 +183,7 @@ def score(dataset: str, model: str, settings: Any, fit: Fit, seed: int) -> float
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])
     if model == "diffusion":
-        from deepgen_bench.metrics.diffusion_likelihood import bound
+        from deepgen_bench.metrics.likelihood.diffusion_likelihood import bound
 
         noise = derive_seed(BASE_SEED, "tune", dataset, "noise")
         return -float(bound(replicate, load(dataset).validation[:2000], noise)[0].mean())

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from deepgen_bench.device import set_threads
-from deepgen_bench.errors import UserError, printable
-from deepgen_bench.memory import keep_freed_memory
+from deepgen_bench.runtime.device import set_threads
+from deepgen_bench.runtime.errors import UserError, printable
+from deepgen_bench.runtime.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Reproducible benchmark of deep generative models. `snakemake --cores all` runs a whole experiment through "
@@ -37,8 +37,8 @@ UsageError: Any = typer.BadParameter.__base__  # typer names only this heir of i
 
 def open_store(experiment: Path, results: Path, dataset: str | None = None, model: str | None = None):  # type: ignore[no-untyped-def]
     """The experiment's store, with labels checked."""
-    from deepgen_bench.config import load_experiment
-    from deepgen_bench.store import Store
+    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.store import Store
 
     store = Store(load_experiment(experiment), results)
     store.check_format()
@@ -133,7 +133,7 @@ def calibrate(
     store = open_store(experiment, results)
     valid = store.experiment.calibration
     if check is None:
-        from deepgen_bench.report.calibration import write_calibration
+        from deepgen_bench.report.tables.calibration import write_calibration
 
         print(write_calibration([store.calibration(name) for name in valid], store.home / "tables"))
         return
@@ -154,7 +154,7 @@ def claim(
     store = open_store(experiment, results)
     valid = store.experiment.theory
     if claim is None:
-        from deepgen_bench.report.theory import write_theory
+        from deepgen_bench.report.tables.theory import write_theory
 
         print(write_theory({label: store.theory(label) for label in valid}, store.home / "tables"))
         return
@@ -174,11 +174,11 @@ def tables(
     ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
-    from deepgen_bench.report.paired import load_paired
-    from deepgen_bench.report.published import published_in
-    from deepgen_bench.report.tables import write_tables
-    from deepgen_bench.results import load_results
+    from deepgen_bench.report.data.paired import load_paired
+    from deepgen_bench.report.data.published import published_in
+    from deepgen_bench.report.tables.tables import write_tables
     from deepgen_bench.stages.aggregate import mend
+    from deepgen_bench.storage.results import load_results
 
     for each in folder:
         mend(each)
@@ -205,7 +205,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report: one HTML page that needs nothing else, and its figures as SVG and PDF."""
-    from deepgen_bench.report.page import write_report
+    from deepgen_bench.report.page.page import write_report
     from deepgen_bench.stages.aggregate import mend
 
     for each in folder:
@@ -220,9 +220,9 @@ def show(
     checkpoint: Checkpoint = "final",
 ) -> None:
     """Print comparison tables."""
-    from deepgen_bench.report.paired import load_paired
-    from deepgen_bench.report.tables import show as render
-    from deepgen_bench.results import load_results
+    from deepgen_bench.report.data.paired import load_paired
+    from deepgen_bench.report.tables.tables import show as render
+    from deepgen_bench.storage.results import load_results
 
     width = shutil.get_terminal_size((120, 24)).columns
     print(render(load_results(*folder), checkpoint, load_paired(*folder), width))
@@ -231,7 +231,7 @@ def show(
 @app.command(rich_help_panel=PEOPLE)
 def check(experiment: ExperimentFile) -> None:
     """Check an experiment file without running anything."""
-    from deepgen_bench.config import load_experiment
+    from deepgen_bench.experiment.schema import load_experiment
 
     e = load_experiment(experiment)
     e.check_files()
@@ -241,7 +241,7 @@ def check(experiment: ExperimentFile) -> None:
 @app.command(rich_help_panel=PEOPLE)
 def downloads(experiment: ExperimentFile) -> None:
     """List the public files that an experiment needs, for machines without a network: state, place, digest, address."""
-    from deepgen_bench.config import load_experiment
+    from deepgen_bench.experiment.schema import load_experiment
 
     for file in load_experiment(experiment).downloads():
         print(file.state, file.path, file.digest, file.urls[0], sep="\t")
@@ -250,9 +250,7 @@ def downloads(experiment: ExperimentFile) -> None:
 @app.command("list", rich_help_panel=PEOPLE)
 def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.Argument()]) -> None:
     """List what an experiment file may name: name, kind of data or likelihood, code, and the package it comes from."""
-    from deepgen_bench.datasets import DATASETS
-    from deepgen_bench.metrics import METRICS
-    from deepgen_bench.models import MODELS
+    from deepgen_bench.plugins import DATASETS, METRICS, MODELS
 
     registry = {"datasets": DATASETS, "models": MODELS, "metrics": METRICS}[kind]
     for name in registry:
@@ -266,7 +264,7 @@ def schema() -> None:
     """Print the JSON schema of experiment files."""
     import json
 
-    from deepgen_bench.config import Experiment
+    from deepgen_bench.experiment.schema import Experiment
 
     print(json.dumps(Experiment.model_json_schema(), indent=1))
 

@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
-from deepgen_bench.device import set_threads
+from deepgen_bench.runtime.device import set_threads
 
 set_threads()  # before anything imports numpy
 
@@ -14,10 +14,9 @@ import pytest  # noqa: E402
 from project import Project, project  # noqa: E402
 
 from deepgen_bench.cli import main  # noqa: E402
-from deepgen_bench.datasets import DATASETS  # noqa: E402
-from deepgen_bench.models import MODELS  # noqa: E402
 from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
-from deepgen_bench.runs import make_model  # noqa: E402
+from deepgen_bench.models.replicate import make_model  # noqa: E402
+from deepgen_bench.plugins import DATASETS, MODELS  # noqa: E402
 
 SMALL_SETTINGS = {
     "gaussian_ring": {"n_train": 300, "n_validation": 120, "n_test": 60},
@@ -100,7 +99,7 @@ def command(capsys, monkeypatch):
 @pytest.fixture
 def frame(tmp_path):
     """Rows as they are after a round trip through a file."""
-    from deepgen_bench.results import read_rows, write_rows
+    from deepgen_bench.storage.results import read_rows, write_rows
 
     numbers = count()
 

@@ -1,8 +1,8 @@
 """What the tests of killed jobs share: a small experiment, its digests, and what a killed job leaves."""
 
-from deepgen_bench import files
-from deepgen_bench.config import load_experiment
-from deepgen_bench.runs import Run
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.storage import files
 
 SMALL = {"hidden": [16], "batch_size": 16, "latent_dim": 2}
 

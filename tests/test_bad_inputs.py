@@ -21,7 +21,7 @@ from PIL import Image
 from refusals import Command, images, npy_header, refused
 from tidy_rows import row
 
-from deepgen_bench.results import write_rows
+from deepgen_bench.storage.results import write_rows
 
 # configuration
 
@@ -458,13 +458,13 @@ def test_wrong_results(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small experiment, trained and measured, beside its file."""
-    from deepgen_bench.config import load_experiment
+    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.store import Store
     from deepgen_bench.stages.aggregate import aggregate
     from deepgen_bench.stages.calibrate import calibrate
     from deepgen_bench.stages.measure import measure_likelihood, measure_samples
     from deepgen_bench.stages.prepare import prepare_dataset
     from deepgen_bench.stages.train import train_block
-    from deepgen_bench.store import Store
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "x.yaml").write_text(

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgen_bench.calibration import CHECKS
-from deepgen_bench.calibration.check import Line, judge
-from deepgen_bench.config import load_experiment
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.calibration import write_calibration
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.plugins import CHECKS
+from deepgen_bench.report.tables.calibration import write_calibration
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.calibrate import calibrate
-from deepgen_bench.store import Store
+from deepgen_bench.studies.estimators.check import Line, judge
 
 CONFIG = Path(__file__).parents[1] / "configs" / "calibration.yaml"
 finite = st.floats(-1e6, 1e6)

@@ -6,12 +6,11 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.neighbors import KernelDensity
 
-from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.runs import make_model
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import DATASETS, MODELS
+from deepgen_bench.runtime.errors import UserError
 
 PLANE = DataSpec((2,), "continuous")
 

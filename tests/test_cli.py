@@ -15,10 +15,10 @@ import yaml
 from PIL import Image
 
 from deepgen_bench.cli import app
-from deepgen_bench.config import load_experiment
-from deepgen_bench.metrics.frechet import frechet_distance
-from deepgen_bench.models import MODELS
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.features.frechet import frechet_distance
+from deepgen_bench.plugins import MODELS
 
 EXPERIMENT = {
     "name": "trial",

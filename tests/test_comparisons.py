@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from deepgen_bench.report.comparisons import compare, p_value
-from deepgen_bench.report.summary import Comparable, Group, Spread
+from deepgen_bench.report.data.comparisons import compare, p_value
+from deepgen_bench.report.data.summary import Comparable, Group, Spread
 
 N = 200
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepgen_bench.config import Experiment, load_experiment
-from deepgen_bench.errors import UserError
+from deepgen_bench.experiment.schema import Experiment, load_experiment
+from deepgen_bench.runtime.errors import UserError
 
 Command = Callable[..., tuple[int, str, str]]
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -218,9 +218,10 @@ def test_planning_imports_no_torch() -> None:
 import sys
 from collections.abc import Callable
 from pathlib import Path
-import deepgen_bench.cli, deepgen_bench.report.summary, deepgen_bench.report.tables, deepgen_bench.results
-from deepgen_bench.config import load_experiment
-from deepgen_bench.plan import Plan
+import deepgen_bench.cli, deepgen_bench.report.data.summary, deepgen_bench.report.tables.tables
+import deepgen_bench.storage.results
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.plan import Plan
 for path in sys.argv[1:]:
     plan = Plan(load_experiment(Path(path)))
     experiment = plan.experiment

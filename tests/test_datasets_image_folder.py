@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from deepgen_bench.datasets.image_folder import ImageFolder
+from deepgen_bench.datasets.user.image_folder import ImageFolder
 
 
 def pixels(n, *shape, seed=0):

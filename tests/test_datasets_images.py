@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepgen_bench.datasets.cifar10 import CIFAR10, load_batch
 from deepgen_bench.datasets.digits import Digits
-from deepgen_bench.datasets.mnist import MNIST, FashionMNIST, parse_idx
-from deepgen_bench.errors import UserError
+from deepgen_bench.datasets.public.cifar10 import CIFAR10, load_batch
+from deepgen_bench.datasets.public.mnist import MNIST, FashionMNIST, parse_idx
+from deepgen_bench.runtime.errors import UserError
 
 
 class TinyMNIST(MNIST):
@@ -169,7 +169,7 @@ def test_data_dir_is_the_setting_or_the_environment_or_a_cache(raw, monkeypatch)
 def test_reading_files_that_are_there_imports_no_torch(raw):
     code = f"""
 import sys
-from deepgen_bench.datasets.mnist import MNIST
+from deepgen_bench.datasets.public.mnist import MNIST
 MNIST.sha256 = {{}}
 MNIST(MNIST.Settings(data_dir={str(raw.parent.parent)!r}, n_validation=100)).splits(0)
 assert not {{"torch", "torchvision", "sklearn", "PIL", "pooch", "requests"}} & set(sys.modules)

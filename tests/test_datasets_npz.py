@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.datasets.npz import Npz
-from deepgen_bench.errors import UserError
+from deepgen_bench.datasets.user.npz import Npz
+from deepgen_bench.runtime.errors import UserError
 
 
 def pixels(n, *shape, seed=0):

@@ -10,10 +10,10 @@ from scipy.stats import bernoulli, multivariate_normal, norm
 from torch import nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics import decoder_likelihood
-from deepgen_bench.metrics.annealing import Annealing, Path, annealed, bidirectional, temperatures
-from deepgen_bench.metrics.decoder import Decoder
-from deepgen_bench.metrics.decoder_likelihood import (
+from deepgen_bench.metrics.likelihood import decoder_likelihood
+from deepgen_bench.metrics.likelihood.annealing import Annealing, Path, annealed, bidirectional, temperatures
+from deepgen_bench.metrics.likelihood.decoder import Decoder
+from deepgen_bench.metrics.likelihood.decoder_likelihood import (
     TAU_ROUNDS,
     by_annealing,
     by_grid,
@@ -23,11 +23,11 @@ from deepgen_bench.metrics.decoder_likelihood import (
     mean_of_both,
     weigh_all,
 )
-from deepgen_bench.metrics.grid import marginal_log_likelihood
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.laplace import EXAMPLES, draw, propose, propose_from
-from deepgen_bench.metrics.likelihood import log_mean_exp
-from deepgen_bench.metrics.likelihood_settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
+from deepgen_bench.metrics.likelihood.grid import marginal_log_likelihood
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.laplace import EXAMPLES, draw, propose, propose_from
+from deepgen_bench.metrics.likelihood.settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
+from deepgen_bench.metrics.likelihood.weights import log_mean_exp
 
 
 def generator(seed=0):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from deepgen_bench import device
-from deepgen_bench.errors import UserError
-from deepgen_bench.models import MODELS
-from deepgen_bench.provenance import platform_key, scheduler_job
+from deepgen_bench.plugins import MODELS
+from deepgen_bench.runtime import device
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.provenance import platform_key, scheduler_job
 
 HOLD = """
 import sys
-from deepgen_bench.device import take_gpu
+from deepgen_bench.runtime.device import take_gpu
 take_gpu()
 import os
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
@@ -99,8 +99,8 @@ def test_without_a_gpu_cuda_is_an_error_and_auto_the_cpu() -> None:
     """In a process that sees no GPU, on any machine; and torch is not needed to find out."""
     script = """
 import sys
-from deepgen_bench.device import cuda_count, resolve
-from deepgen_bench.errors import UserError
+from deepgen_bench.runtime.device import cuda_count, resolve
+from deepgen_bench.runtime.errors import UserError
 try:
     resolve("cuda")
 except UserError as error:
@@ -124,12 +124,12 @@ def test_a_device_that_the_driver_shows_but_torch_cannot_use(monkeypatch: pytest
 
 def test_one_thread_a_job_whatever_the_environment_says() -> None:
     script = """
-from deepgen_bench.device import set_threads
+from deepgen_bench.runtime.device import set_threads
 set_threads()
 import torch
 before = torch.get_num_threads()
 torch.set_num_threads(2)
-from deepgen_bench.device import open_device
+from deepgen_bench.runtime.device import open_device
 print(before, open_device("cpu"), torch.get_num_threads())
 """
     assert run(script, OMP_NUM_THREADS="2", MKL_NUM_THREADS="2") == "1 cpu 1"

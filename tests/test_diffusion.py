@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.diffusion_likelihood import bound, flow, flow_log_likelihood
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
-from deepgen_bench.metrics.model_likelihood import measure
-from deepgen_bench.models.diffusion import HIGH, LEVELS, LOW, Diffusion, signal, signal_and_noise
-from deepgen_bench.runs import make_model
+from deepgen_bench.metrics.likelihood.diffusion_likelihood import bound, flow, flow_log_likelihood
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.model_likelihood import measure
+from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
+from deepgen_bench.models.diffusion.model import HIGH, LEVELS, LOW, Diffusion, signal, signal_and_noise
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import DATASETS
 
 SHIFT, SCALE, SD = 1.0, 0.5, 0.7
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from deepgen_bench.datasets.mnist import MNIST
-from deepgen_bench.downloads import Download, fetch
-from deepgen_bench.errors import UserError
+from deepgen_bench.datasets.public.mnist import MNIST
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.downloads import Download, fetch
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -94,8 +94,8 @@ def test_a_failure_is_one_line_with_the_reason_and_what_to_place_where(prepare, 
 
 
 def test_a_name_that_no_server_has_and_a_server_that_does_not_answer(tmp_path, web, monkeypatch):
-    monkeypatch.setattr("deepgen_bench.downloads.TIMEOUT", (0.2, 0.2))
-    monkeypatch.setattr("deepgen_bench.downloads.ATTEMPTS", 2)
+    monkeypatch.setattr("deepgen_bench.storage.downloads.TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr("deepgen_bench.storage.downloads.ATTEMPTS", 2)
     with pytest.raises(UserError, match="cannot download http://nowhere.invalid/x: .*[Nn]ame"):
         fetch("thing", [Download(tmp_path / "x", ("http://nowhere.invalid/x",), digest(b""))])
     import socket

@@ -15,18 +15,18 @@ import pytest
 from PIL import Image
 from project import ROOT, Project
 
-from deepgen_bench.config import load_experiment
-from deepgen_bench.datasets.user_files import content_of, stamp_of
-from deepgen_bench.metrics.held_out import HeldOut
+from deepgen_bench.datasets.user.user_files import content_of, stamp_of
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.models.external import ONE_SET
-from deepgen_bench.report.tables import comparison_tables
-from deepgen_bench.results import load_results
-from deepgen_bench.runs import Run
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.report.tables.tables import comparison_tables
 from deepgen_bench.stages.aggregate import aggregate
 from deepgen_bench.stages.measure import measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import open_data, prepare_dataset
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
+from deepgen_bench.storage.results import load_results
 
 RING = {"dataset": "gaussian_ring", "budget": 9, "settings": {"n_train": 300, "n_validation": 100, "n_test": 120}}
 DIGITS = {"budget": 9}
@@ -296,10 +296,10 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
     code = f"""
         import sys
         from pathlib import Path
-        from deepgen_bench.config import load_experiment
+        from deepgen_bench.experiment.schema import load_experiment
         from deepgen_bench.stages.measure import measure_likelihood
         from deepgen_bench.stages.train import train_block
-        from deepgen_bench.store import Store
+        from deepgen_bench.experiment.store import Store
 
         store = Store(load_experiment(Path({str(tmp_path / "mine.yaml")!r})), Path({str(store.root)!r}))
         train_block(store, "ring", "x", 0)

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import sha256_of
-from deepgen_bench.metrics.classifier import Classifier, train_classifier
-from deepgen_bench.metrics.inception import load_inception
-from deepgen_bench.metrics.inception_weights import WEIGHTS_NAME, published
+from deepgen_bench.metrics.features.classifier import Classifier, train_classifier
+from deepgen_bench.metrics.features.inception import load_inception
+from deepgen_bench.metrics.features.inception_weights import WEIGHTS_NAME, published
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import sha256_of
 
 DIGITS = DataSpec((1, 8, 8), "image", levels=17, classes=10)
 
@@ -198,7 +198,7 @@ def test_inception_download_into_the_cache(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     cached = published().path
     web.files["/weights.pth"] = random_weights.read_bytes()
-    monkeypatch.setattr("deepgen_bench.metrics.inception_weights.WEIGHTS_URL", f"{web.address}/weights.pth")
+    monkeypatch.setattr("deepgen_bench.metrics.features.inception_weights.WEIGHTS_URL", f"{web.address}/weights.pth")
     with pytest.raises(UserError, match="does not have the digest sha256:6726825d.*place weights.*pth from .* in "):
         load_inception()
     assert not cached.exists()
@@ -210,12 +210,12 @@ def test_inception_download_into_the_cache(
 def test_a_classifier_s_bits_do_not_hang_on_the_processor_s_kernels_for_convolutions():
     """oneDNN is told of a lesser processor, whose convolutions are summed in another order."""
     script = """
-from deepgen_bench.device import set_threads
+from deepgen_bench.runtime.device import set_threads
 set_threads()
 import hashlib, torch
 torch.set_num_threads(1)
 from deepgen_bench.datasets.digits import Digits, DigitsSettings
-from deepgen_bench.metrics.classifier import train_classifier
+from deepgen_bench.metrics.features.classifier import train_classifier
 s = Digits(DigitsSettings()).splits(0)
 parts = [part for split in ("train", "validation") for part in (getattr(s, split)[:200], s.labels[split][:200])]
 made = train_classifier(*parts, s.spec, 0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Context, Features
-from deepgen_bench.metrics.fidelity import Fidelity, FidelitySettings
+from deepgen_bench.metrics.context import Context, Features
+from deepgen_bench.metrics.features.fidelity import Fidelity, FidelitySettings
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.runtime.errors import UserError
 
 
 class Projection:
@@ -130,9 +130,9 @@ def test_no_heavy_library_is_imported() -> None:
 
     code = """
 import sys, numpy as np
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Features
-from deepgen_bench.metrics.fidelity import FidelitySettings, measure_features
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.metrics.context import Features
+from deepgen_bench.metrics.features.fidelity import FidelitySettings, measure_features
 for name in METRICS: METRICS[name].Settings()
 x = Features(np.random.default_rng(0).standard_normal((40, 3)), np.eye(4)[np.arange(40) % 4])
 assert all(row.status == "ok" for row in measure_features(x, x, {"extractor": "classifier"}, FidelitySettings()))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from deepgen_bench.figures.densities import DRAWS, density, lattice, points
-from deepgen_bench.figures.files import read_figure_data, write_figure_data
-from deepgen_bench.figures.latent import between, plane
-from deepgen_bench.report.pictures import heat_map, sheet
+from deepgen_bench.report.figures.pictures import heat_map, sheet
+from deepgen_bench.stages.figure_densities import DRAWS, density, lattice, points
+from deepgen_bench.stages.figure_latent import between, plane
+from deepgen_bench.storage.figure_data import read_figure_data, write_figure_data
 
 
 class Skewed:

@@ -7,10 +7,10 @@ from scipy.stats import chisquare
 from zuko.transforms import MonotonicRQSTransform
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.flow import Flows, Spline, flow_of_one
-from deepgen_bench.runs import make_model
+from deepgen_bench.models.flow.model import Flows, Spline, flow_of_one
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import MODELS
 
 KINDS = [(transform, structure) for transform in ("spline", "affine") for structure in ("coupling", "autoregressive")]
 kinds = pytest.mark.parametrize(("transform", "structure"), KINDS)

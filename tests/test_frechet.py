@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import frechet
+from deepgen_bench.metrics.features import frechet
 from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.estimate import Estimate
-from deepgen_bench.metrics.frechet import (
+from deepgen_bench.metrics.features.frechet import (
     frechet_curve,
     frechet_distance,
     frechet_distance_from_moments,
@@ -19,6 +18,7 @@ from deepgen_bench.metrics.frechet import (
     moments,
 )
 from deepgen_bench.metrics.jackknife import group_of, jackknife_error
+from deepgen_bench.runtime.errors import UserError
 
 
 def distance(real: np.ndarray, generated: np.ndarray) -> float:

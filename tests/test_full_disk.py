@@ -6,10 +6,10 @@ import sys
 import pytest
 from killing import digests, experiment, leftovers
 
-from deepgen_bench.files import sha256_of
+from deepgen_bench.experiment.store import Store
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
+from deepgen_bench.storage.files import sha256_of
 
 # a file system of its own that holds so much, seen by these commands alone, and room for all of it in the end
 SCRIPT = """

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.config import Experiment, load_experiment
-from deepgen_bench.errors import UserError
+from deepgen_bench.experiment.schema import Experiment, load_experiment
+from deepgen_bench.runtime.errors import UserError
 
 labels = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,39}", fullmatch=True)
 rates = st.floats(1e-9, 1e3)
@@ -207,10 +207,7 @@ def test_every_entry_with_everything_that_it_is_not(kind: str, label: str, key: 
 
 
 def settings_classes() -> list[Any]:
-    from deepgen_bench.calibration import CHECKS
-    from deepgen_bench.datasets import DATASETS
-    from deepgen_bench.metrics import METRICS
-    from deepgen_bench.models import MODELS
+    from deepgen_bench.plugins import CHECKS, DATASETS, METRICS, MODELS
 
     found = [("datasets", name, DATASETS[name].Settings) for name in DATASETS]
     found += [("models", name, MODELS[name].settings) for name in MODELS]

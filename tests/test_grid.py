@@ -9,11 +9,11 @@ import torch
 from scipy.stats import multivariate_normal, norm
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics import grid
-from deepgen_bench.metrics.decoder import Decoder
-from deepgen_bench.metrics.grid import marginal_log_likelihood
-from deepgen_bench.models import MODELS
-from deepgen_bench.models.vae import VAE
+from deepgen_bench.metrics.likelihood import grid
+from deepgen_bench.metrics.likelihood.decoder import Decoder
+from deepgen_bench.metrics.likelihood.grid import marginal_log_likelihood
+from deepgen_bench.models.vae.model import VAE
+from deepgen_bench.plugins import MODELS
 
 
 class Linear:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidy_rows import CLASSIFIER, INCEPTION
 
-from deepgen_bench.report.headings import FAMILIES, NAMES, family, headings, mean_and_error
-from deepgen_bench.report.selection import LIKELIHOODS
-from deepgen_bench.report.summary import Comparable
+from deepgen_bench.report.data.selection import LIKELIHOODS
+from deepgen_bench.report.data.summary import Comparable
+from deepgen_bench.report.tables.headings import FAMILIES, NAMES, family, headings, mean_and_error
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deepgen_bench
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import (
+from deepgen_bench.experiment.identity import code_identity, parse, source_file
+from deepgen_bench.plugins import METRICS, MODELS, Registry
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.seeds import derive_rng, derive_seed
+from deepgen_bench.storage.files import (
     canonical_json,
     read_array,
     read_json,
@@ -27,11 +30,6 @@ from deepgen_bench.files import (
     write_atomic,
     write_json,
 )
-from deepgen_bench.identity import code_identity, parse, source_file
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.models import MODELS
-from deepgen_bench.registry import Registry
-from deepgen_bench.seeds import derive_rng, derive_seed
 
 # code
 
@@ -120,10 +118,10 @@ def test_outside_code_depends_on_this_package_too_and_nothing_is_imported(packag
     before = package.identity()
     package.write("top", package.sources["top"] + "from deepgen_bench.models.deep import Networks\n")
     after = package.identity()
-    package.write("top", package.sources["top"] + "from deepgen_bench.errors import Networks\n")
+    package.write("top", package.sources["top"] + "from deepgen_bench.runtime.errors import Networks\n")
     assert len({before, after, package.identity()}) == 3
     tree, imported = parse("zoo.top", package.folder / "top.py")
-    assert {"zoo.middle", "deepgen_bench.errors"} <= set(imported)
+    assert {"zoo.middle", "deepgen_bench.runtime.errors"} <= set(imported)
     assert "zoo" not in sys.modules
 
 
@@ -140,9 +138,11 @@ def test_built_in_code_is_followed_to_the_bottom() -> None:
         return {module.removeprefix("deepgen_bench.") for module in seen}
 
     assert {"models.deep", "models.networks", "training.loop", "training.batches", "seeds"} <= modules(
-        "deepgen_bench.models.vae"
+        "deepgen_bench.models.vae.model"
     )
-    assert {"metrics.frechet", "metrics.arrays", "metrics.features"} <= modules("deepgen_bench.metrics.fidelity")
+    assert {"metrics.frechet", "metrics.arrays", "metrics.features"} <= modules(
+        "deepgen_bench.metrics.features.fidelity"
+    )
     for name in MODELS:  # a model does not depend on the metrics, nor a metric on the models
         used = modules(MODELS[name].implementation.split(":")[0])
         assert not [module for module in used if module.startswith(("metrics", "report", "stages"))]
@@ -238,7 +238,7 @@ def test_the_commit_is_that_of_the_packages_own_repository(tmp_path: Path) -> No
         ).stdout.strip()
 
     def state() -> dict[str, Any]:
-        script = "import json; from deepgen_bench.provenance import git_state; print(json.dumps(git_state()))"
+        script = "import json; from deepgen_bench.runtime.provenance import git_state; print(json.dumps(git_state()))"
         environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, capture_output=True
@@ -246,9 +246,8 @@ def test_the_commit_is_that_of_the_packages_own_repository(tmp_path: Path) -> No
         return json.loads(done.stdout)
 
     package = tmp_path / "deepgen_bench"
-    package.mkdir()
-    for name in ("__init__", "device", "errors", "provenance"):
-        shutil.copy(Path(deepgen_bench.__file__).with_name(f"{name}.py"), package)
+    shutil.copytree(Path(deepgen_bench.__file__).parent / "runtime", package / "runtime")
+    (package / "__init__.py").touch()
     assert state() == {"commit": None, "dirty": None}
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "somebody else's")
@@ -256,7 +255,7 @@ def test_the_commit_is_that_of_the_packages_own_repository(tmp_path: Path) -> No
     git("add", ".")
     git("commit", "--quiet", "--message", "the package")
     assert state() == {"commit": git("rev-parse", "HEAD"), "dirty": False}
-    (package / "errors.py").write_text("# changed\n" + (package / "errors.py").read_text())
+    (package / "__init__.py").write_text("# changed\n")
     assert state() == {"commit": git("rev-parse", "HEAD"), "dirty": True}
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.inception_score import inception_score
+from deepgen_bench.metrics.features.inception_score import inception_score
 from deepgen_bench.metrics.jackknife import jackknife_error
+from deepgen_bench.runtime.errors import UserError
 
 
 def one_hot(labels: np.ndarray, classes: int = 10, size: float = 1000.0) -> np.ndarray:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.errors import UserError
 from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.features.kernel import gaussian_mmd, kernel_curve, kernel_distance
 from deepgen_bench.metrics.jackknife import group_of, jackknife_error
-from deepgen_bench.metrics.kernel import gaussian_mmd, kernel_curve, kernel_distance
+from deepgen_bench.runtime.errors import UserError
 
 WIDTH = 1.3
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from killing import digests, experiment, leftovers
 
-from deepgen_bench import files, runs
-from deepgen_bench.plan import Plan
-from deepgen_bench.runs import Run
+from deepgen_bench.experiment.plan import Plan
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.models import replicate as runs
+from deepgen_bench.models.replicate import Run
 from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
+from deepgen_bench.storage import files
 from deepgen_bench.training.checkpoint import Keeper
 
 

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from killing import digests, experiment, leftovers
 
-from deepgen_bench.files import sha256_of
-from deepgen_bench.runs import Run
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.models.replicate import Run
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
+from deepgen_bench.storage.files import sha256_of
 
 ROOT = Path(__file__).parents[1]
 # seconds that a small job or pipeline may take, ten times what it does: one that hangs is a failure

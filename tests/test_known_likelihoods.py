@@ -5,14 +5,14 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics import model_likelihood
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.likelihood import active_units, active_units_error, median_error
-from deepgen_bench.metrics.likelihood_rows import Likelihoods
-from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
-from deepgen_bench.metrics.model_likelihood import bounds, exact
-from deepgen_bench.models import MODELS
-from deepgen_bench.models.vae import VAE
+from deepgen_bench.metrics.likelihood import model_likelihood
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
+from deepgen_bench.metrics.likelihood.model_likelihood import bounds, exact
+from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
+from deepgen_bench.metrics.likelihood.weights import active_units, active_units_error, median_error
+from deepgen_bench.models.vae.model import VAE
+from deepgen_bench.plugins import MODELS
 
 D, TAU = 5, 0.4
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.likelihood import (
+from deepgen_bench.metrics.likelihood.weights import (
     active_units,
     bernoulli_log_prob,
     effective_sample_size,
@@ -19,6 +18,7 @@ from deepgen_bench.metrics.likelihood import (
     log_mean_exp,
     nested_iw_elbo,
 )
+from deepgen_bench.runtime.errors import UserError
 
 
 def test_log_mean_exp() -> None:

@@ -10,11 +10,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu, norm
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.arrays import TooFewExamples
-from deepgen_bench.metrics.features import Context
-from deepgen_bench.metrics.memorisation import (
+from deepgen_bench.metrics.context import Context
+from deepgen_bench.metrics.samples.memorisation import (
     Memorisation,
     MemorisationSettings,
     TrainingSet,
@@ -22,6 +20,8 @@ from deepgen_bench.metrics.memorisation import (
     p_of_no_copies,
     share_below_quantile,
 )
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from killing import experiment
 
-from deepgen_bench.memory import within_memory
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.stages.prepare import prepare_dataset
-from deepgen_bench.store import Store
 
 LIMITED = """
 import resource
-from deepgen_bench.device import set_threads
+from deepgen_bench.runtime.device import set_threads
 set_threads()
 import numpy as np, torch
 torch.set_num_threads(1)
@@ -54,10 +54,10 @@ def test_rows_are_halved_until_they_fit():
 
 MODEL = """
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.model_likelihood import weigh
-from deepgen_bench.metrics.networks import in_batches
-from deepgen_bench.models import MODELS
-from deepgen_bench.runs import make_model
+from deepgen_bench.metrics.likelihood.model_likelihood import weigh
+from deepgen_bench.metrics.features.networks import in_batches
+from deepgen_bench.plugins import MODELS
+from deepgen_bench.models.replicate import make_model
 
 settings = dict(hidden=(64, 4096)) if "{name}" != "flow" else dict(hidden=(64,), transform="affine", transforms=1)
 model = make_model("{name}", MODELS["{name}"].settings(**settings), DataSpec((3, 64, 64), "image", 256), "cpu")
@@ -81,7 +81,7 @@ def test_evaluations_adapt_to_memory_with_the_same_draws(name):
     model, evaluate, megabytes = EVALUATIONS[name]
     script = f"""
         evaluate = lambda: {evaluate}
-        from deepgen_bench import memory
+        from deepgen_bench.runtime import memory
         calls, real = [], memory.is_out_of_memory
         memory.is_out_of_memory = lambda error: calls.append(1) or real(error)
         with torch.inference_mode():

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from deepgen_bench.datasets import DATASETS
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import model_likelihood
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.likelihood_settings import LikelihoodSettings
-from deepgen_bench.metrics.model_likelihood import exact
-from deepgen_bench.models import MODELS
-from deepgen_bench.runs import make_model
+from deepgen_bench.metrics.likelihood import model_likelihood
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.model_likelihood import exact
+from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import DATASETS, MODELS
+from deepgen_bench.runtime.errors import UserError
 
 KS = (1, 4, 20)
 

@@ -7,17 +7,15 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.prepared import check_splits
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Context, Modes
+from deepgen_bench.metrics.context import Context, Modes
 from deepgen_bench.metrics.measurement import variant_text
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.runs import Run, make_model, write_run
-from deepgen_bench.training.fit import Fit
+from deepgen_bench.models.replicate import Run, make_model, write_run
+from deepgen_bench.plugins import DATASETS, METRICS, MODELS
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.training.result import Fit
 
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz", "external"}
 STEPS = 2

@@ -10,11 +10,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, chi2
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.arrays import TooFewExamples
-from deepgen_bench.metrics.features import Context, Modes
-from deepgen_bench.metrics.modes import (
+from deepgen_bench.metrics.context import Context, Modes
+from deepgen_bench.metrics.samples.modes import (
     ModeCoverage,
     ModeSettings,
     mode_kl,
@@ -22,6 +20,8 @@ from deepgen_bench.metrics.modes import (
     nearest_modes,
     uniform_kl,
 )
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.runtime.errors import UserError
 
 
 @pytest.fixture

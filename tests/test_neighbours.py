@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.errors import UserError
 from deepgen_bench.metrics.estimate import Estimate, binomial_error
+from deepgen_bench.metrics.features.neighbours import density_coverage, precision_recall
 from deepgen_bench.metrics.jackknife import group_of, jackknife_error
-from deepgen_bench.metrics.neighbours import density_coverage, precision_recall
+from deepgen_bench.runtime.errors import UserError
 
 NAMES = ("precision", "recall", "density", "coverage")
 

@@ -10,14 +10,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.optimal_transport import (
+from deepgen_bench.metrics.samples.optimal_transport import (
     NotConverged,
     centred_w2,
     random_projections,
     sliced_wasserstein,
     wasserstein,
 )
+from deepgen_bench.runtime.errors import UserError
 
 METRIC = {1: "euclidean", 2: "sqeuclidean"}
 Sampler = Callable[[int], np.ndarray]

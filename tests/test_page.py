@@ -9,11 +9,11 @@ import sys
 import pandas as pd
 import pytest
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.headings import mean_and_error
-from deepgen_bench.report.material import load
-from deepgen_bench.report.page import write_report
-from deepgen_bench.results import KEY, load_results
+from deepgen_bench.report.data.material import load
+from deepgen_bench.report.page.page import write_report
+from deepgen_bench.report.tables.headings import mean_and_error
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.results import KEY, load_results
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # a browser's services look for the network

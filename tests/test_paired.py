@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from tidy_rows import row
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_arrays
-from deepgen_bench.report.paired import COLUMNS, load_paired, paired_differences, paired_errors
-from deepgen_bench.report.summary import aggregate
-from deepgen_bench.report.tables import comparison_tables
-from deepgen_bench.results import load_results, write_rows
+from deepgen_bench.report.data.paired import COLUMNS, load_paired, paired_differences, paired_errors
+from deepgen_bench.report.data.summary import aggregate
+from deepgen_bench.report.tables.tables import comparison_tables
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import write_arrays
+from deepgen_bench.storage.results import load_results, write_rows
 
 N = 60
 

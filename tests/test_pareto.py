@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.pareto import generalised_pareto_shape, pareto_k, tail_length
+from deepgen_bench.metrics.likelihood.pareto import generalised_pareto_shape, pareto_k, tail_length
+from deepgen_bench.runtime.errors import UserError
 
 
 @pytest.mark.parametrize("shape", [-0.5, 0.0, 0.2, 0.5, 0.7, 1.0])

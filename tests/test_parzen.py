@@ -6,9 +6,9 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.kernel_density import best_bandwidth, choose_bandwidth, kernel_log_density
-from deepgen_bench.metrics.features import Context
-from deepgen_bench.metrics.parzen import Parzen, ParzenSettings
+from deepgen_bench.metrics.context import Context
+from deepgen_bench.metrics.samples.parzen import Parzen, ParzenSettings
+from deepgen_bench.models.classical.kernel_density import best_bandwidth, choose_bandwidth, kernel_log_density
 
 
 def gaussian(n, d, seed):

@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 from project import QUICK, Project
 
+from deepgen_bench.experiment.store import store_of
 from deepgen_bench.stages.aggregate import aggregate_partly
-from deepgen_bench.store import store_of
 
 
 def test_the_quick_experiment_is_what_the_package_says(finished: Project) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepgen_bench.results import read_rows
+from deepgen_bench.storage.results import read_rows
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = {

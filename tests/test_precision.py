@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.runs import make_model
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import MODELS
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.training.loop import Course
 
 FLAGS = torch.backends.cuda.matmul, torch.backends.cudnn

@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepgen_bench.datasets import DATASETS
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
 from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import canonical_json
-from deepgen_bench.settings import Settings
+from deepgen_bench.plugins import DATASETS, Settings
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import canonical_json
 
 
 class Given(Dataset):

@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-from deepgen_bench.device import open_device
-from deepgen_bench.provenance import determinism, nondeterministic_operations
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.provenance import determinism, nondeterministic_operations
 
 
 def test_operations_without_a_deterministic_form_are_named():

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from tidy_rows import row, seeds
 
-from deepgen_bench.config import load_experiment
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.published import found, published_in, published_tables
-from deepgen_bench.report.sheet import sheets
-from deepgen_bench.report.tables import write_tables
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.report.data.published import found, published_in, published_tables
+from deepgen_bench.report.data.sheet import sheets
+from deepgen_bench.report.tables.tables import write_tables
+from deepgen_bench.runtime.errors import UserError
 
 PAPERS = Path(__file__).parents[1] / "configs" / "papers"
 REDUCED = sorted(PAPERS.glob("*_reduced.yaml"))

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import friedmanchisquare
 from tidy_rows import row, seeds
 
-from deepgen_bench.report.tables import comparison_tables
+from deepgen_bench.report.tables.tables import comparison_tables
 
 MODELS = ("a", "b", "c")
 

@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 from deepgen_bench.cli import app
-from deepgen_bench.config import load_experiment
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

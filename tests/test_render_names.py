@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from deepgen_bench.errors import printable
-from deepgen_bench.report.render import Cell, Table, to_csv, to_latex, to_markdown, to_text
+from deepgen_bench.report.tables.render import Cell, Table, to_csv, to_latex, to_markdown, to_text
+from deepgen_bench.runtime.errors import printable
 
 hostile = st.sampled_from(
     [

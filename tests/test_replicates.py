@@ -8,8 +8,8 @@ from torch import nn
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.deep import DeepModel
 from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Linear
-from deepgen_bench.runs import make_model
-from deepgen_bench.training.streams import AHEAD, Draws, DrawsAhead
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.training.replicate_rng import AHEAD, Draws, DrawsAhead
 
 DECODERS = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
 DEEP = [*DECODERS, "flow"]

@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 from tidy_rows import CLASSIFIER, n_a, row, seeds
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.headings import NAMES
-from deepgen_bench.report.render import Cell, Table, to_latex, to_markdown
-from deepgen_bench.report.summary import summarise
-from deepgen_bench.report.tables import comparison_tables, show, write_tables
-from deepgen_bench.results import parse_variant
+from deepgen_bench.report.data.summary import summarise
+from deepgen_bench.report.tables.headings import NAMES
+from deepgen_bench.report.tables.render import Cell, Table, to_latex, to_markdown
+from deepgen_bench.report.tables.tables import comparison_tables, show, write_tables
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.results import parse_variant
 
 
 def grid(table):

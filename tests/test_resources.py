@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deepgen_bench import resources
-from deepgen_bench.config import load_experiment
-from deepgen_bench.errors import UserError
-from deepgen_bench.resources import Demand, wanted_gpus
+from deepgen_bench.experiment import resources
+from deepgen_bench.experiment.resources import Demand, wanted_gpus
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -33,12 +33,12 @@ def demand(config: str = "default", gpus: int = 0, **changes: object) -> Demand:
 def test_the_gpus_that_a_job_asks_for(
     device: str, here: bool, found: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepgen_bench.device.cuda_count", lambda: found)
+    monkeypatch.setattr("deepgen_bench.runtime.device.cuda_count", lambda: found)
     assert wanted_gpus(device, here) == expected
 
 
 def test_cuda_is_refused_on_a_machine_without_it_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepgen_bench.device.cuda_count", lambda: 0)
+    monkeypatch.setattr("deepgen_bench.runtime.device.cuda_count", lambda: 0)
     with pytest.raises(UserError, match="^device: cuda, but the driver shows no CUDA device"):
         wanted_gpus("cuda", here=True)
 
@@ -104,7 +104,7 @@ def test_data_of_unknown_size_are_taken_for_large_ones(tmp_path: Path) -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    script = "import sys, deepgen_bench.resources; print('torch' in sys.modules)"
+    script = "import sys, deepgen_bench.experiment.resources; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False", done.stderr
 

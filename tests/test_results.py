@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidy_rows import INCEPTION, row, seeds
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.summary import aggregate
-from deepgen_bench.results import COLUMNS, load_results, read_rows, write_rows
+from deepgen_bench.report.data.summary import aggregate
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.results import COLUMNS, load_results, read_rows, write_rows
 
 letters = st.characters(exclude_categories=("C", "Z"), exclude_characters="/\\.")
 names = st.text(letters | st.just(" "), min_size=1, max_size=12)

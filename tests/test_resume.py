@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.runs import make_model
+from deepgen_bench.models.replicate import make_model
 from deepgen_bench.training.checkpoint import Keeper
-from deepgen_bench.training.streams import AHEAD, DrawsAhead
+from deepgen_bench.training.replicate_rng import AHEAD, DrawsAhead
 
 SMALL = {"hidden": (17, 5), "latent_dim": 3, "batch_size": 9, "channels": 3, "critic_steps": 2}
 STEPS = 40

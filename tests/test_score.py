@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics.frechet import frechet_distance, moments
-from deepgen_bench.metrics.score import score
+from deepgen_bench.metrics.features.frechet import frechet_distance, moments
+from deepgen_bench.metrics.features.score import score
+from deepgen_bench.runtime.errors import UserError
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_vectors_in_different_numbers_and_stored_moments(tmp_path: Path) -> None
 
 def test_a_saved_classifier_as_extractor(images: np.ndarray, tmp_path: Path) -> None:
     from deepgen_bench.datasets.spec import DataSpec
-    from deepgen_bench.metrics.classifier import train_classifier
+    from deepgen_bench.metrics.features.classifier import train_classifier
 
     labels = np.arange(30) % 3
     classifier = train_classifier(images, labels, images, labels, DataSpec((3, 6, 5), "image", 256, 3), seed=0)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from deepgen_bench.signals import handle_beside
+from deepgen_bench.runtime.signals import handle_beside
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from deepgen_bench.report.statistics import constant_samples, half_width, holm, t_test
+from deepgen_bench.report.data.statistics import constant_samples, half_width, holm, t_test
 
 
 def test_the_interval_is_scipys_and_covers_the_mean():

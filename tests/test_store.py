@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.config import load_experiment
-from deepgen_bench.plan import Plan
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.plan import Plan
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
 
 
 def experiment(**changes: Any) -> Any:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import t
 from tidy_rows import row, seeds
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.report.summary import spreads, summarise
-from deepgen_bench.results import COLUMNS
+from deepgen_bench.report.data.summary import spreads, summarise
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.results import COLUMNS
 
 
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=6), lost=st.integers(0, 3))

@@ -8,26 +8,26 @@ import torch
 from scipy.stats import levene, norm, sem
 from torch import nn
 
-from deepgen_bench import identity
 from deepgen_bench.cli import main
-from deepgen_bench.config import load_experiment
-from deepgen_bench.errors import UserError
-from deepgen_bench.identity import parse
-from deepgen_bench.plan import Plan
-from deepgen_bench.report.theory import chapters, summary, table, verdict_of, write_theory
+from deepgen_bench.experiment import identity
+from deepgen_bench.experiment.identity import parse
+from deepgen_bench.experiment.plan import Plan
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.plugins import CLAIMS
+from deepgen_bench.report.tables.theory import chapters, summary, table, verdict_of, write_theory
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.claim import measure_claim
 from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
-from deepgen_bench.theory import CLAIMS
-from deepgen_bench.theory.bound import CASES, SD, relative_variance, terms
-from deepgen_bench.theory.claim import Evidence, Row, mean_row
-from deepgen_bench.theory.discriminator import PAIRS, density, optimal_value, ratio
-from deepgen_bench.theory.learning import penalised, reading, slopes
-from deepgen_bench.theory.observation_noise import EIGENVALUES, LATENT, predicted
-from deepgen_bench.theory.supports import histogram_jsd
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.studies.textbook.bound import CASES, SD, relative_variance, terms
+from deepgen_bench.studies.textbook.claim import Evidence, Row, mean_row
+from deepgen_bench.studies.textbook.discriminator import PAIRS, density, optimal_value, ratio
+from deepgen_bench.studies.textbook.learning import penalised, reading, slopes
+from deepgen_bench.studies.textbook.observation_noise import EIGENVALUES, LATENT, predicted
+from deepgen_bench.studies.textbook.supports import histogram_jsd
+from deepgen_bench.training.replicate_rng import Draws
 
 SMALL = {"name": "small", "datasets": {"gaussian_ring": {"budget": 100}}, "models": {"gaussian": {}}}
 

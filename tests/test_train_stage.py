@@ -5,20 +5,20 @@ import shutil
 import numpy as np
 import pytest
 
-from deepgen_bench.config import load_experiment
 from deepgen_bench.datasets.prepared import prepare
-from deepgen_bench.errors import UserError
-from deepgen_bench.figures.files import read_figure_data
-from deepgen_bench.files import read_sealed
-from deepgen_bench.results import read_rows
-from deepgen_bench.runs import Run
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.aggregate import aggregate, mend
 from deepgen_bench.stages.figures import write_figures
 from deepgen_bench.stages.measure import STAGES, Block, measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.sample import sample_run
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import Store
+from deepgen_bench.storage.figure_data import read_figure_data
+from deepgen_bench.storage.files import read_sealed
+from deepgen_bench.storage.results import read_rows
 
 
 def flip_a_bit(path):

@@ -10,14 +10,14 @@ from scipy.stats import norm
 from torch import nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.models import MODELS
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.deep import staged
 from deepgen_bench.models.networks import MLP, ConvTranspose2d
-from deepgen_bench.runs import make_model
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.plugins import MODELS
 from deepgen_bench.training.batches import represent
 from deepgen_bench.training.loop import EVALUATIONS, Course, train
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.training.replicate_rng import Draws
 
 # the loop
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS, transport
-from deepgen_bench.metrics.features import Context
+from deepgen_bench.metrics.context import Context
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.metrics.optimal_transport import centred_w2, wasserstein
-from deepgen_bench.metrics.transport import TransportDistances, TransportSettings, principal_components
+from deepgen_bench.metrics.samples.optimal_transport import centred_w2, wasserstein
+from deepgen_bench.metrics.samples.transport import TransportDistances, TransportSettings, principal_components
+from deepgen_bench.plugins import METRICS, transport
+from deepgen_bench.runtime.errors import UserError
 
 DIGITS = DataSpec((1, 4, 4), "image", levels=17)
 
@@ -104,7 +104,7 @@ def test_the_pair_of_the_data_is_solved_once(rng: np.random.Generator, monkeypat
 
 
 def test_family_says_when_it_did_not_converge(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepgen_bench.metrics.transport.wasserstein.__defaults__", (10,))
+    monkeypatch.setattr("deepgen_bench.metrics.samples.transport.wasserstein.__defaults__", (10,))
     context = Context(DataSpec((2,), "continuous"), base_seed=1, dataset="ring", train=np.zeros((0, 2)))
     rows = measure(2000, *rng.standard_normal((2, 300, 2)), context)
     sliced = rows.pop("sliced_w2")

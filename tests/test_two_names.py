@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from tidy_rows import row
 
-from deepgen_bench.metrics.frechet import frechet_distance
-from deepgen_bench.metrics.kernel import gaussian_mmd, kernel_distance
-from deepgen_bench.metrics.neighbours import precision_recall
-from deepgen_bench.metrics.optimal_transport import random_projections, sliced_wasserstein
-from deepgen_bench.report.comparisons import compare
-from deepgen_bench.report.sheet import Sheet
+from deepgen_bench.metrics.features.frechet import frechet_distance
+from deepgen_bench.metrics.features.kernel import gaussian_mmd, kernel_distance
+from deepgen_bench.metrics.features.neighbours import precision_recall
+from deepgen_bench.metrics.samples.optimal_transport import random_projections, sliced_wasserstein
+from deepgen_bench.report.data.comparisons import compare
+from deepgen_bench.report.data.sheet import Sheet
 
 REPLICATIONS, SEEDS, N = 200, 5, 40
 

@@ -6,12 +6,12 @@ from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
 from deepgen_bench.metrics.arrays import TooFewExamples
-from deepgen_bench.metrics.features import Context, Features
-from deepgen_bench.metrics.kernel import gaussian_mmd
-from deepgen_bench.metrics.two_sample import TwoSample, TwoSampleSettings, c2st, median_distance
+from deepgen_bench.metrics.context import Context, Features
+from deepgen_bench.metrics.features.kernel import gaussian_mmd
+from deepgen_bench.metrics.samples.two_sample import TwoSample, TwoSampleSettings, c2st, median_distance
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from torch.distributions import Normal, kl_divergence
 
 from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.likelihood import nested_iw_elbo
-from deepgen_bench.metrics.model_likelihood import bounds, weigh
-from deepgen_bench.models import MODELS
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.model_likelihood import bounds, weigh
+from deepgen_bench.metrics.likelihood.weights import nested_iw_elbo
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.vae import RAREST, VAE, kl_to_standard_normal, log_sigmoid_sum, standard_normal_log_prob
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.models.vae.model import RAREST, VAE, kl_to_standard_normal, log_sigmoid_sum, standard_normal_log_prob
+from deepgen_bench.plugins import MODELS
+from deepgen_bench.training.replicate_rng import Draws
 
 
 def vae(dim, support="continuous", shape=None, levels=None, **settings):

@@ -9,10 +9,9 @@ from killing import experiment
 from tidy_rows import row
 
 from deepgen_bench.datasets.prepared import Prepared
-from deepgen_bench.files import read_sealed, sha256_of, write_arrays, write_sealed
-from deepgen_bench.metrics import model_likelihood
-from deepgen_bench.results import read_rows
-from deepgen_bench.runs import Run, seal
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.likelihood import model_likelihood
+from deepgen_bench.models.replicate import Run, seal
 from deepgen_bench.stages import measure
 from deepgen_bench.stages.aggregate import aggregate
 from deepgen_bench.stages.extractor import train_extractor
@@ -20,7 +19,8 @@ from deepgen_bench.stages.measure import STAGES, pairs
 from deepgen_bench.stages.reference import write_reference
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.stages.verify import LEVEL, distribution_differences, verify
-from deepgen_bench.store import Store
+from deepgen_bench.storage.files import read_sealed, sha256_of, write_arrays, write_sealed
+from deepgen_bench.storage.results import read_rows
 
 
 @pytest.fixture(scope="module")

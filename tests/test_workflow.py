@@ -73,8 +73,8 @@ def test_touching_and_commenting_rerun_nothing(copy: Project) -> None:
     for name in ("Snakefile", "workflow", "profiles", "configs", "deepgen_bench"):
         for path in (copy.folder / name, *(copy.folder / name).rglob("*")):
             path.touch()
-    copy.edit("models/gan.py", "\nfrom ", "\n# a comment\nfrom ")
-    copy.edit("metrics/transport.py", '"""', '"""Another docstring. ')
+    copy.edit("models/adversarial/gan.py", "\nfrom ", "\n# a comment\nfrom ")
+    copy.edit("metrics/samples/transport.py", '"""', '"""Another docstring. ')
     assert copy.plan()[0] == {}
 
 
@@ -110,10 +110,10 @@ def test_another_model_adds_its_own_jobs_alone(copy: Project) -> None:
 
 
 def test_changed_code_reruns_what_it_decides(copy: Project) -> None:
-    copy.edit("metrics/transport.py", "RANKED_DIMENSION = 10", "RANKED_DIMENSION = 11")
+    copy.edit("metrics/samples/transport.py", "RANKED_DIMENSION = 10", "RANKED_DIMENSION = 11")
     assert copy.plan()[0] == {"measure": 10} | DRAWN
-    copy.edit("metrics/transport.py", "RANKED_DIMENSION = 11", "RANKED_DIMENSION = 10")
-    copy.edit("models/gaussian.py", "def sample_points(", "EXTRA = 1\n\n    def sample_points(")
+    copy.edit("metrics/samples/transport.py", "RANKED_DIMENSION = 11", "RANKED_DIMENSION = 10")
+    copy.edit("models/classical/gaussian.py", "def sample_points(", "EXTRA = 1\n\n    def sample_points(")
     assert copy.plan()[0] == {"train": 2, "measure": 2, "likelihood": 2, "figures": 2} | DRAWN
 
 
@@ -141,9 +141,9 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
         "metrics",
         "extent",
         """
-            from deepgen_bench.metrics.features import as_vectors
+            from deepgen_bench.metrics.context import as_vectors
             from deepgen_bench.metrics.measurement import Measurement
-            from deepgen_bench.settings import Settings
+            from deepgen_bench.plugins import Settings
 
 
             class Extent:

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.spec import DataSpec, Support
-from deepgen_bench.downloads import Download
-from deepgen_bench.seeds import derive_rng
-from deepgen_bench.settings import Settings as BaseSettings
+from deepgen_bench.plugins import Settings as BaseSettings
+from deepgen_bench.runtime.seeds import derive_rng
+from deepgen_bench.storage.downloads import Download
 
 SPLITS = ("train", "validation", "test")
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from deepgen_bench.datasets.base import Dataset, Splits, split_off
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.seeds import derive_rng
-from deepgen_bench.settings import Settings
+from deepgen_bench.plugins import Settings
+from deepgen_bench.runtime.seeds import derive_rng
 
 
 class DigitsSettings(Settings):

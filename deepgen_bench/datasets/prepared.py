@@ -6,11 +6,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from deepgen_bench.damage import or_anew
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import (
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.damage import or_anew
+from deepgen_bench.storage.files import (
     canonical_json,
     check_sha256,
     read_array,

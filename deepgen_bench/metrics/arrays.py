@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepgen_bench.errors import UserError
+from deepgen_bench.runtime.errors import UserError
 
 LARGEST = 1e150
 """Absolute values beyond it have squares, or sums of squares, that float64 does not hold."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.seeds import derive_seed
-from deepgen_bench.training.fit import Fit, State
+from deepgen_bench.runtime.seeds import derive_seed
+from deepgen_bench.training.result import Fit, State
 
 if TYPE_CHECKING:
     from deepgen_bench.training.checkpoint import Keeper

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.deep import OnePassModel, check_sides
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.training.replicate_rng import Draws
 
 
 class DecoderModel(OnePassModel):

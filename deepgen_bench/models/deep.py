@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError
-from deepgen_bench.memory import within_memory
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.training.batches import Batches
-from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.optimisers import Optimiser
 from deepgen_bench.training.precision import products_in
-from deepgen_bench.training.streams import Draws, training_draws
+from deepgen_bench.training.replicate_rng import Draws, training_draws
+from deepgen_bench.training.result import Fit, State
 
 STAGES = 8
 # rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.image_folder import read_images
 from deepgen_bench.datasets.spec import DataSpec, Support
-from deepgen_bench.datasets.user_files import files_of, the_array
-from deepgen_bench.errors import UserError, named
-from deepgen_bench.files import read_arrays, read_headers, sha256_of
+from deepgen_bench.datasets.user.image_folder import read_images
+from deepgen_bench.datasets.user.user_files import files_of, the_array
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.training.fit import Fit, State
+from deepgen_bench.runtime.errors import UserError, named
+from deepgen_bench.storage.files import read_arrays, read_headers, sha256_of
+from deepgen_bench.training.result import Fit, State
 
 AT_LEAST = 2
 """Samples: one has no spread."""

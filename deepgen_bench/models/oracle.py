@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepgen_bench.errors import UserError
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.training.fit import Fit, State
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.training.result import Fit, State
 
 
 class Oracle(GenerativeModel):

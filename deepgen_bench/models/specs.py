@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.datasets.spec import DataSpec, Support
-from deepgen_bench.errors import UserError
-from deepgen_bench.settings import Settings, not_identity
+from deepgen_bench.plugins import Settings, not_identity
+from deepgen_bench.runtime.errors import UserError
 
 Family = Literal["tractable", "latent", "diffusion", "implicit", "oracle", "external"]
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -294,13 +294,13 @@ class DiffusionSettings(TrainedSettings):
 
 ORACLE = ModelSpec(OracleSettings, "oracle", "deepgen_bench.models.oracle:Oracle")
 EXTERNAL = ModelSpec(ExternalSettings, "external", "deepgen_bench.models.external:External")
-GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.gaussian:Gaussian")
-GMM = ModelSpec(GMMSettings, "tractable", "deepgen_bench.models.gmm:GMM")
-KDE = ModelSpec(KDESettings, "tractable", "deepgen_bench.models.kde:KDE")
-VAE = ModelSpec(VAESettings, "latent", "deepgen_bench.models.vae:VAE")
-GAN = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:MinimaxGAN")
-GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.gan:NonSaturatingGAN")
-WGAN = ModelSpec(WGANSettings, "implicit", "deepgen_bench.models.wgan:ClippedWGAN")
-WGAN_GP = ModelSpec(WGANGPSettings, "implicit", "deepgen_bench.models.wgan:PenalisedWGAN")
-FLOW = ModelSpec(FlowSettings, "tractable", "deepgen_bench.models.flow:Flow")
-DIFFUSION = ModelSpec(DiffusionSettings, "diffusion", "deepgen_bench.models.diffusion:Diffusion")
+GAUSSIAN = ModelSpec(GaussianSettings, "tractable", "deepgen_bench.models.classical.gaussian:Gaussian")
+GMM = ModelSpec(GMMSettings, "tractable", "deepgen_bench.models.classical.gmm:GMM")
+KDE = ModelSpec(KDESettings, "tractable", "deepgen_bench.models.classical.kde:KDE")
+VAE = ModelSpec(VAESettings, "latent", "deepgen_bench.models.vae.model:VAE")
+GAN = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.adversarial.gan:MinimaxGAN")
+GAN_NS = ModelSpec(GANSettings, "implicit", "deepgen_bench.models.adversarial.gan:NonSaturatingGAN")
+WGAN = ModelSpec(WGANSettings, "implicit", "deepgen_bench.models.adversarial.wgan:ClippedWGAN")
+WGAN_GP = ModelSpec(WGANGPSettings, "implicit", "deepgen_bench.models.adversarial.wgan:PenalisedWGAN")
+FLOW = ModelSpec(FlowSettings, "tractable", "deepgen_bench.models.flow.model:Flow")
+DIFFUSION = ModelSpec(DiffusionSettings, "diffusion", "deepgen_bench.models.diffusion.model:Diffusion")

@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one module each: read files, compute, write files. Data flows in this order."""
+"""What does one job do? One module a rule, and the tools beside them; imports everything below."""

@@ -6,17 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.damage import Damaged, or_anew
-from deepgen_bench.errors import UserError
-from deepgen_bench.failures import reason
-from deepgen_bench.files import check_digests, write_digests
-from deepgen_bench.measured import check_measured, write_measured
-from deepgen_bench.report import summary
-from deepgen_bench.report.paired import load_paired
-from deepgen_bench.report.tables import write_tables
-from deepgen_bench.results import COLUMNS, load_results
+from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
+from deepgen_bench.report.data import summary
+from deepgen_bench.report.data.paired import load_paired
+from deepgen_bench.report.tables.tables import write_tables
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.measure import STAGES
-from deepgen_bench.store import PROTOCOL_VERSION, Store, store_of
+from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.failures import reason
+from deepgen_bench.storage.files import check_digests, write_digests
+from deepgen_bench.storage.measured import check_measured, write_measured
+from deepgen_bench.storage.results import COLUMNS, load_results
 
 # beside metrics.csv, summary.csv and paired.csv
 SEAL = "aggregated.json"

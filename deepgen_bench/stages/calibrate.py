@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from deepgen_bench.calibration.check import judge
-from deepgen_bench.files import write_json
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.storage.files import write_json
+from deepgen_bench.studies.estimators.check import judge
 
 
 def calibrate(store: Store, name: str) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from deepgen_bench.device import open_device
-from deepgen_bench.files import write_json
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.storage.files import write_json
 
 
 def measure_claim(store: Store, label: str) -> None:

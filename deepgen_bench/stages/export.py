@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_array
-from deepgen_bench.metrics.held_out import HeldOut
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.store import Store
+from deepgen_bench.storage.files import write_array
 
 
 def export_examples(store: Store, dataset: str, split: str, representation: str | None, output: Path) -> str:

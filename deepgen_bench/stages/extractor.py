@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.damage import Damaged, or_anew
-from deepgen_bench.device import open_device
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import check_sha256, read_sealed, sha256_of, write_sealed
-from deepgen_bench.metrics.features import Extractor
-from deepgen_bench.seeds import derive_seed
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.context import Extractor
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.seeds import derive_seed
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.store import Store
+from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.files import check_sha256, read_sealed, sha256_of, write_sealed
 
 WEIGHTS, INFO = "classifier.safetensors", "classifier.json"
 
@@ -38,7 +38,7 @@ def train_extractor(store: Store, dataset: str) -> None:
 
 def train(store: Store, dataset: str) -> dict[str, Any]:
     """Train the classifier, write it, and return what its file says. Errors: `UserError` if it is not good enough."""
-    from deepgen_bench.metrics.classifier import train_classifier
+    from deepgen_bench.metrics.features.classifier import train_classifier
 
     prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
     device = open_device(store.experiment.device)
@@ -75,13 +75,13 @@ def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extrac
     """The extractors that the experiment's metrics name and that this dataset has."""
     extractors: dict[str, Extractor] = {}
     if store.experiment.uses_extractor(dataset, "classifier"):
-        from deepgen_bench.metrics.classifier import Classifier
+        from deepgen_bench.metrics.features.classifier import Classifier
 
         directory = store.extractor_dir(dataset)
         or_anew(lambda: checked(directory), lambda: train_extractor(store, dataset))
         extractors["classifier"] = Classifier.load(directory / WEIGHTS, device)
     for weights in store.experiment.weights(dataset):
-        from deepgen_bench.metrics.inception import load_inception
+        from deepgen_bench.metrics.features.inception import load_inception
 
         levels = open_data(store, dataset).spec.levels
         extractors["inception"] = load_inception(weights, device, levels or 256)

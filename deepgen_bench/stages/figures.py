@@ -8,14 +8,14 @@ import numpy as np
 
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
-from deepgen_bench.figures.densities import density, lattice, points
-from deepgen_bench.figures.files import write_figure_data
-from deepgen_bench.runs import Run
-from deepgen_bench.seeds import derive_seed
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.runtime.seeds import derive_seed
+from deepgen_bench.stages.figure_densities import density, lattice, points
 from deepgen_bench.stages.measure import Block
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
-from deepgen_bench.store import Store
+from deepgen_bench.storage.figure_data import write_figure_data
 
 # examples that are shown: images one by one, vectors as a cloud
 IMAGES, VECTORS = 36, 1000
@@ -101,7 +101,7 @@ def of_run(
 
 def of_latent(model: Any, prepared: Prepared, seed: int, arrays: Arrays) -> dict[str, Any]:
     """Add what shows a model's latent space to `arrays`; what there is to say of it."""
-    from deepgen_bench.figures import latent
+    from deepgen_bench.stages import figure_latent as latent
 
     info: dict[str, Any] = {}
     # models of outside packages need not have one

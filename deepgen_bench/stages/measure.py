@@ -12,11 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.synthetic import GaussianMixture
-from deepgen_bench.device import open_device
-from deepgen_bench.files import (
+from deepgen_bench.experiment.identity import code_identity
+from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, short_hash
+from deepgen_bench.metrics.context import Context, Extractor, Modes
+from deepgen_bench.metrics.likelihood.held_out import HeldOut
+from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
+from deepgen_bench.metrics.measurement import Measurement, variant_text
+from deepgen_bench.models.oracle import oracle_pair
+from deepgen_bench.models.replicate import Run, sample_file
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.seeds import derive_rng
+from deepgen_bench.stages.extractor import load_extractors
+from deepgen_bench.stages.prepare import open_data
+from deepgen_bench.stages.progress import Progress
+from deepgen_bench.stages.train import train_block
+from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.files import (
     check_sha256,
     read_arrays,
     read_sealed,
@@ -24,22 +39,7 @@ from deepgen_bench.files import (
     write_arrays,
     write_sealed,
 )
-from deepgen_bench.identity import code_identity
-from deepgen_bench.measured import write_measured
-from deepgen_bench.memory import or_lower
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Context, Extractor, Modes
-from deepgen_bench.metrics.held_out import HeldOut
-from deepgen_bench.metrics.likelihood_rows import Likelihoods
-from deepgen_bench.metrics.measurement import Measurement, variant_text
-from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.runs import Run, sample_file
-from deepgen_bench.seeds import derive_rng
-from deepgen_bench.stages.extractor import load_extractors
-from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.stages.progress import Progress
-from deepgen_bench.stages.train import train_block
-from deepgen_bench.store import PROTOCOL_VERSION, Store, short_hash
+from deepgen_bench.storage.measured import write_measured
 
 Stage = Callable[[Store, str, str, int], None]
 Row = dict[str, Any]
@@ -216,7 +216,7 @@ def diverged_rows(todo: Block, like: Measurement) -> list[Row]:
 @again
 def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> None:
     """Log-likelihoods, or bounds to them, as the model's family allows."""
-    from deepgen_bench.metrics import model_likelihood
+    from deepgen_bench.metrics.likelihood import model_likelihood
 
     todo = Block(store, dataset, model, block)
     settings = store.experiment.likelihood

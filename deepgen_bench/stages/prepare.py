@@ -1,14 +1,14 @@
 """Write a dataset's fixed splits into the store."""
 
-from deepgen_bench.config import Experiment
-from deepgen_bench.damage import Damaged, or_anew
 from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.errors import UserError, named
-from deepgen_bench.files import read_sealed
-from deepgen_bench.metrics.inception_weights import read_weights
-from deepgen_bench.runs import make_model
-from deepgen_bench.store import Store
+from deepgen_bench.experiment.schema import Experiment
+from deepgen_bench.experiment.store import Store
+from deepgen_bench.metrics.features.inception_weights import read_weights
+from deepgen_bench.models.replicate import make_model
+from deepgen_bench.runtime.errors import UserError, named
+from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.files import read_sealed
 
 
 def prepare_dataset(store: Store, dataset: str) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.config import Experiment, load_experiment
-from deepgen_bench.damage import Damaged
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import (
+from deepgen_bench.experiment.schema import Experiment, load_experiment
+from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
+from deepgen_bench.models.replicate import Run, sample_file
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.stages.extractor import WEIGHTS
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import (
     check_sha256,
     read_array,
     read_arrays,
@@ -22,10 +25,7 @@ from deepgen_bench.files import (
     write_bytes,
     write_sealed,
 )
-from deepgen_bench.results import read_rows
-from deepgen_bench.runs import Run, sample_file
-from deepgen_bench.stages.extractor import WEIGHTS
-from deepgen_bench.store import PROTOCOL_VERSION, Store, store_of
+from deepgen_bench.storage.results import read_rows
 
 INFO, TABLE = "reference.json", "metrics.csv.gz"
 
@@ -95,7 +95,7 @@ class Reference:
     """Reads a reference folder, or one that comes with the package, by its name. Errors: `UserError`."""
 
     def __init__(self, path: Path):
-        shipped = Path(str(files("deepgen_bench"))) / "references"
+        shipped = Path(str(files("deepgen_bench.stages"))) / "references"
         self.path = path if path.exists() or not (shipped / path).is_dir() else shipped / path
         if not (self.path / INFO).is_file():
             names = ", ".join(sorted(folder.name for folder in shipped.iterdir()))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deepgen_bench.device import open_device
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_array, write_atomic, write_bytes
-from deepgen_bench.report.pictures import sheet, square
-from deepgen_bench.runs import Run
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.report.figures.pictures import sheet, square
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import write_array, write_atomic, write_bytes
 
 
 def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int, draw: bool) -> str:

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from deepgen_bench.device import open_device
-from deepgen_bench.errors import UserError
-from deepgen_bench.files import write_text
+from deepgen_bench.metrics.features.score import score
 from deepgen_bench.metrics.measurement import variant_text
-from deepgen_bench.metrics.score import score
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import write_text
 
 
 def score_files(

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.damage import Damaged
-from deepgen_bench.datasets.user_files import content_of
-from deepgen_bench.device import open_device
-from deepgen_bench.files import remove_parts
-from deepgen_bench.identity import code_identity
-from deepgen_bench.memory import or_lower
+from deepgen_bench.datasets.user.user_files import content_of
+from deepgen_bench.experiment.identity import code_identity
+from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.provenance import (
+from deepgen_bench.models.replicate import Run, current, make_model, seal, write_run, write_samples
+from deepgen_bench.runtime.device import open_device
+from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.provenance import (
     determinism,
     git_state,
     nondeterministic_operations,
@@ -23,12 +23,12 @@ from deepgen_bench.provenance import (
     platform_key,
     scheduler_job,
 )
-from deepgen_bench.runs import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.stages.prepare import check_contents, open_data
 from deepgen_bench.stages.progress import Progress
-from deepgen_bench.store import Store
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import remove_parts
 from deepgen_bench.training.checkpoint import Keeper
-from deepgen_bench.training.fit import State
+from deepgen_bench.training.result import State
 
 
 def train_block(store: Store, dataset: str, model: str, block: int) -> None:

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.damage import Damaged
 from deepgen_bench.datasets.base import SyntheticDataset
-from deepgen_bench.errors import UserError
-from deepgen_bench.metrics import METRICS
-from deepgen_bench.metrics.features import Extractor
+from deepgen_bench.experiment.store import Store, store_of
+from deepgen_bench.metrics.context import Extractor
 from deepgen_bench.metrics.measurement import Measurement, variant_text
-from deepgen_bench.report.selection import has_value
-from deepgen_bench.report.statistics import holm, t_test
-from deepgen_bench.results import parse_variant, read_rows
-from deepgen_bench.runs import Run
+from deepgen_bench.models.replicate import Run
+from deepgen_bench.plugins import METRICS
+from deepgen_bench.report.data.selection import has_value
+from deepgen_bench.report.data.statistics import holm, t_test
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.reference import Reference, runs_of
-from deepgen_bench.store import Store, store_of
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.results import parse_variant, read_rows
 
 LEVEL = 0.01
 """The probability of naming any difference in distribution where there is none."""
@@ -144,7 +144,7 @@ def extractors(reference: Reference, dataset: str) -> dict[str, Extractor]:
     path = reference.extractor(dataset)
     if path is None:
         return {}
-    from deepgen_bench.metrics.classifier import Classifier
+    from deepgen_bench.metrics.features.classifier import Classifier
 
     return {"classifier": Classifier.load(path)}
 

@@ -1,0 +1,1 @@
+"""How is a block of replicates trained, resumed and checkpointed? Knows no model; imports `datasets` and below."""

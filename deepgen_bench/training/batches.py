@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.training.streams import Draws
+from deepgen_bench.training.replicate_rng import Draws
 
 
 def represent(x: Tensor, representation: str, levels: int | None, noise: Tensor | None) -> Tensor:

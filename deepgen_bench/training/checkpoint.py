@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.files import canonical_json, write_atomic
+from deepgen_bench.storage.files import canonical_json, write_atomic
 
 Arrays = dict[str, np.ndarray]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
-from deepgen_bench.training.fit import Fit, State
 from deepgen_bench.training.graph import WARM_UP, captured
+from deepgen_bench.training.result import Fit, State
 
 if TYPE_CHECKING:
     from deepgen_bench.training.checkpoint import Keeper

@@ -5,12 +5,12 @@ import signal
 import sys
 from pathlib import Path
 
-from deepgen_bench.config import load_experiment
-from deepgen_bench.config_file import read_config
-from deepgen_bench.errors import UserError
-from deepgen_bench.plan import Plan
-from deepgen_bench.resources import Demand, wanted_gpus
-from deepgen_bench.signals import handle_beside
+from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.config_file import read_config
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.experiment.plan import Plan
+from deepgen_bench.experiment.resources import Demand, wanted_gpus
+from deepgen_bench.runtime.signals import handle_beside
 
 # a scheduler's jobs find another machine than this one; `--jobs` stands for them, `--cores` for jobs here
 HERE = workflow.is_main_process and workflow.resource_settings.nodes is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from deepgen_bench.models.vae import VAE
+from deepgen_bench.models.vae.model import VAE
 
 
 class Held(VAE):

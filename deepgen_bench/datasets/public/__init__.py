@@ -1,0 +1,1 @@
+"""Public image datasets in torchvision's layout: MNIST, Fashion-MNIST and CIFAR-10."""

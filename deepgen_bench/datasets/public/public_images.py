@@ -1,0 +1,87 @@
+"""What public image datasets share: torchvision's layout on disk, downloads, splits. Read without torch."""
+
+import hashlib
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from deepgen_bench.datasets.base import Dataset, Splits, split_off
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.plugins import Settings, not_identity
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.seeds import derive_rng
+from deepgen_bench.storage.downloads import fetch
+from deepgen_bench.storage.files import unreadable
+
+Labelled = tuple[np.ndarray, np.ndarray]
+
+
+class PublicSettings(Settings):
+    data_dir: Path | None = not_identity(
+        default=None, description="torchvision's root folder; else $DEEPGEN_DATA, else ~/.cache/deepgen_bench"
+    )
+    n_validation: int = Field(10_000, ge=10, le=40_000, description="taken from the official training set")
+
+
+class PublicImages(Dataset):
+    """A dataset in torchvision's layout on disk, downloaded where files are missing.
+
+    The official test set is `test`; a seeded, stratified part of the official training set is `validation`.
+    """
+
+    Settings = PublicSettings
+    settings: PublicSettings
+    support = "image"
+    has_labels = True
+    folder: ClassVar[str]
+    shape: ClassVar[tuple[int, int, int]]
+
+    @abstractmethod
+    def read_train(self) -> Labelled:
+        """The official training set: uint8 (n, *shape) and int64 (n,)."""
+
+    @abstractmethod
+    def read_test(self) -> Labelled:
+        """The official test set: uint8 (n, *shape) and int64 (n,)."""
+
+    def splits(self, base_seed: int) -> Splits:
+        fetch(self.name, self.downloads())
+        (images, labels), (test, test_labels) = self.read_train(), self.read_test()
+        if self.settings.n_validation >= len(images):
+            raise UserError(f"{self.name}: n_validation {self.settings.n_validation} of {len(images)} training images")
+        rng = derive_rng(base_seed, "split", self.name)
+        kept, taken = split_off(labels, self.settings.n_validation, rng)
+        # the first half of MNIST's test file is easier than the second, and metrics take the first n examples
+        order = rng.permutation(len(test))
+        return Splits(
+            DataSpec(self.shape, self.support, levels=256, classes=10),
+            images[kept],
+            images[taken],
+            test[order],
+            {"train": labels[kept], "validation": labels[taken], "test": test_labels[order]},
+        )
+
+    @property
+    def data_dir(self) -> Path:
+        chosen = self.settings.data_dir or os.environ.get("DEEPGEN_DATA") or "~/.cache/deepgen_bench"
+        return Path(chosen).expanduser()
+
+    @property
+    def directory(self) -> Path:
+        return self.data_dir / self.folder
+
+    def read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise unreadable(path, error) from None
+
+
+def check_digest(path: Path, data: bytes, algorithm: str, expected: str) -> None:
+    """Raise a UserError naming `path` unless the digest of `data` is the expected one."""
+    if hashlib.new(algorithm, data, usedforsecurity=False).hexdigest() != expected:
+        raise UserError(f"{path}: altered or incomplete ({algorithm} is not {expected}); remove it to download it anew")

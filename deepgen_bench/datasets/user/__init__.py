@@ -1,0 +1,1 @@
+"""The user's own images, from a folder or from an array file."""

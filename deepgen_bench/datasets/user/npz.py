@@ -1,0 +1,120 @@
+"""Images from arrays in a `.npz` or `.npy` file."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from deepgen_bench.datasets.base import Splits
+from deepgen_bench.datasets.user.user_images import UserImages, UserSettings
+from deepgen_bench.plugins import Settings
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import read_array, read_arrays, stamp
+
+
+class SplitKeys(Settings):
+    """Names of arrays in the file; a split without a name is taken from train."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+Layout = Literal["nhw", "nhwc", "nchw"]
+
+
+class NpzSettings(UserSettings):
+    images: str | SplitKeys = Field("images", description="name of the image array, or one name a split")
+    labels: str | SplitKeys | None = Field(None, description="name of the label array, or one name a split")
+    layout: Layout | None = Field(None, description="order of the axes, where the shape leaves it open")
+    levels: int = Field(256, ge=2, le=256, description="images hold 0 … levels - 1")
+
+
+class Npz(UserImages):
+    """uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w) with c in (1, 3), from a `.npz` or `.npy` file.
+
+    The array in a `.npy` file has the name `images`. Pickled objects are refused, never loaded.
+    """
+
+    name = "npz"
+    Settings = NpzSettings
+    settings: NpzSettings
+
+    def __init__(self, settings: NpzSettings):
+        super().__init__(settings)
+        self.has_labels = settings.labels is not None
+
+    def fingerprint(self) -> str:
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: no such file")
+        return stamp([self.path], self.path.parent)
+
+    def splits(self, base_seed: int) -> Splits:
+        image_keys, label_keys = _split_keys(self.settings.images), _split_keys(self.settings.labels)
+        if label_keys and label_keys.keys() != image_keys.keys():
+            raise UserError(f"{self.path}: labels name {', '.join(label_keys)}, but images {', '.join(image_keys)}")
+        arrays = self._load({*image_keys.values(), *label_keys.values()})
+        images = {split: self._images(key, arrays[key]) for split, key in image_keys.items()}
+        labels = {split: self._labels(key, arrays[key], len(images[split])) for split, key in label_keys.items()}
+        for split, array in images.items():
+            if array.shape[1:] != images["train"].shape[1:]:
+                raise UserError(
+                    f"{self.path}: {image_keys[split]!r} has images of {array.shape[1:]}, "
+                    f"but {image_keys['train']!r} of {images['train'].shape[1:]}"
+                )
+        return self.complete(images, labels, self.settings.levels, base_seed)
+
+    def _load(self, keys: set[str]) -> dict[str, np.ndarray]:
+        if self.path.suffix != ".npy":
+            return read_arrays(self.path, keys)
+        if absent := sorted(keys - {"images"}):
+            raise UserError(f"{self.path}: no array {absent[0]!r}; found: images")
+        return {"images": read_array(self.path)}
+
+    def _images(self, key: str, array: np.ndarray) -> np.ndarray:
+        """The named array as uint8 (n, c, h, w)."""
+        source = f"{self.path}: {key!r}"
+        if array.dtype != np.uint8:
+            nan = " with NaN" if array.dtype.kind == "f" and np.isnan(array).any() else ""
+            raise UserError(f"{source} is {array.dtype}{nan}, valid: uint8 in 0 … {self.settings.levels - 1}")
+        if array.size == 0:
+            raise UserError(f"{source} is empty, shape {array.shape}")
+        if array.max() >= self.settings.levels:
+            raise UserError(f"{source} has the value {array.max()}, valid: 0 … {self.settings.levels - 1} (levels)")
+        layout = self.settings.layout or self._infer_layout(source, array.shape)
+        if array.ndim != len(layout) or ("c" in layout and array.shape[layout.index("c")] not in (1, 3)):
+            raise UserError(f"{source} has shape {array.shape}, which is not {layout} with c = 1 or 3")
+        if layout == "nhw":
+            array = array[:, None]
+        elif layout == "nhwc":
+            array = array.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(array)
+
+    @staticmethod
+    def _infer_layout(source: str, shape: tuple[int, ...]) -> Layout:
+        if len(shape) == 3:
+            return "nhw"
+        if len(shape) == 4:
+            first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+            if first and last:
+                raise UserError(f"{source} has the ambiguous shape {shape}; set layout to nchw or nhwc")
+            if first or last:
+                return "nchw" if first else "nhwc"
+        raise UserError(f"{source} has shape {shape}, valid: (n, h, w), (n, h, w, c) or (n, c, h, w), c = 1 or 3")
+
+    def _labels(self, key: str, array: np.ndarray, n: int) -> np.ndarray:
+        """The named array as int64 (n,); a column (n, 1) is one, too."""
+        source = f"{self.path}: {key!r}"
+        if array.dtype.kind not in "iu":
+            raise UserError(f"{source} is {array.dtype}, valid: integer labels")
+        if array.shape not in ((n,), (n, 1)):
+            raise UserError(f"{source} has shape {array.shape}, but there are {n} images")
+        return array.reshape(n).astype(np.int64)
+
+
+def _split_keys(names: str | SplitKeys | None) -> dict[str, str]:
+    if names is None:
+        return {}
+    if isinstance(names, str):
+        return {"train": names}
+    return {split: key for split, key in names.model_dump().items() if key is not None}

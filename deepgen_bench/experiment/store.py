@@ -1,0 +1,201 @@
+"""Where everything lies: the store that experiments share, and an experiment's own folder. Imports no torch.
+
+The identity of a run is a hash of what the experiment says that changes numbers; devices, workers and paths are not
+in it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepgen_bench.experiment.identity import code_identity
+from deepgen_bench.experiment.schema import SHARED_FOLDERS, Experiment, load_experiment
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.locks import locked
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import (
+    canonical_json,
+    read_json,
+    read_sealed,
+    sha256_of,
+    write_json,
+    write_sealed,
+)
+
+# raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md
+PROTOCOL_VERSION = 3
+# raised when what lies in a results folder changes its place or form
+FORMAT = 2
+
+
+def short_hash(data: Any) -> str:
+    return sha256_of(canonical_json(data).encode())[:12]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths of an experiment under `root` (the results folder)."""
+
+    experiment: Experiment
+    root: Path = Path("results")
+
+    def check_format(self) -> None:
+        """Raise a `UserError` if the results folder was made by a version that laid it out in another way."""
+        marker = self.root / "format.json"
+        if marker.is_file():
+            found = read_json(marker)
+        elif any((self.root / folder).exists() for folder in SHARED_FOLDERS):
+            found = "of an earlier version"
+        else:
+            return
+        if found != FORMAT:
+            raise UserError(
+                f"{self.root}: its format is {found}, that of this version of deepgen_bench is {FORMAT}; use another "
+                "results folder, or the version that made this one"
+            )
+
+    def claim(self) -> None:
+        """Check the results folder's format, and mark one that has none yet."""
+        self.check_format()
+        if not (self.root / "format.json").is_file():
+            write_json(self.root / "format.json", FORMAT)
+
+    # identities: plain JSON data, equal exactly where numbers are
+
+    def data_identity(self, dataset: str) -> dict[str, Any]:
+        made = self.experiment.dataset(dataset)
+        return {
+            "dataset": made.name,
+            "settings": made.settings.identity(),
+            "base_seed": self.experiment.base_seed,
+            "code": code_identity(type(made).__module__),
+        }
+
+    def run_identity(self, dataset: str, model: str) -> dict[str, Any]:
+        made, entry = self.experiment.dataset(dataset), self.experiment.models[model]
+        return {
+            "dataset": made.name,
+            "dataset_settings": made.settings.identity(),
+            "model": entry.model or model,
+            "settings": self.experiment.model_settings(model, dataset).identity(),
+            "budget": self.experiment.datasets[dataset].budget,
+            "base_seed": self.experiment.base_seed,
+        }
+
+    def model_code(self, model: str) -> str:
+        return code_identity(self.experiment.model_spec(model).implementation.split(":")[0])
+
+    # the shared store
+
+    def data_dir(self, dataset: str) -> Path:
+        return self.root / "data" / dataset / short_hash(self.data_identity(dataset))
+
+    def extractor_dir(self, dataset: str) -> Path:
+        identity = self.data_identity(dataset) | {
+            "classifier": code_identity("deepgen_bench.metrics.features.classifier")
+        }
+        return self.root / "extractors" / dataset / short_hash(identity)
+
+    def run_id(self, dataset: str, model: str, seed: int) -> str:
+        return f"{dataset}/{model}/{short_hash(self.run_identity(dataset, model))}/seed_{seed}"
+
+    def run_dir(self, dataset: str, model: str, seed: int) -> Path:
+        return self.root / "runs" / self.run_id(dataset, model, seed)
+
+    def checkpoint(self, dataset: str, model: str, block: int) -> Path:
+        """The state of a block in training, which a killed job goes on from; only who holds the lock of the block's
+        first replicate may touch it."""
+        return self.run_dir(dataset, model, self.blocks()[block][0]).with_suffix(".checkpoint")
+
+    @contextmanager
+    def locked(self, directory: Path) -> Iterator[None]:
+        """Work on a folder of the store alone: another job that wants to make its content waits."""
+        self.claim()
+        with locked(directory.with_name(f".{directory.name}.lock")):
+            yield
+
+    # the experiment's own folder
+
+    @property
+    def home(self) -> Path:
+        return self.root / self.experiment.name
+
+    @property
+    def partial(self) -> Path:
+        """What could be aggregated of an experiment that did not come to its end."""
+        return self.home / "partial"
+
+    def blocks(self) -> dict[int, list[int]]:
+        """Seeds by block: seed k belongs to block k // seeds_per_job, so adding seeds never regroups the others."""
+        blocks: dict[int, list[int]] = {}
+        for seed in sorted(self.experiment.seeds):
+            blocks.setdefault(self.block_of(seed), []).append(seed)
+        return blocks
+
+    def block_of(self, seed: int) -> int:
+        return seed // self.experiment.seeds_per_job
+
+    # what the experiment uses of the store; written anew only if it says something else, for what is younger is redone
+
+    def data_manifest(self, dataset: str) -> Path:
+        return self.home / "data" / f"{dataset}.json"
+
+    def extractor_manifest(self, dataset: str) -> Path:
+        return self.home / "extractors" / f"{dataset}.json"
+
+    def manifest(self, dataset: str, model: str, block: int) -> Path:
+        return self.home / "train" / dataset / model / f"block_{block}.json"
+
+    @staticmethod
+    def write_manifest(path: Path, content: dict[str, Any]) -> None:
+        try:
+            unchanged = read_sealed(path) == content
+        except Damaged:
+            unchanged = False
+        if not unchanged:
+            write_sealed(path, content)
+
+    def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
+        return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"
+
+    def figure_data(self, dataset: str) -> Path:
+        return self.home / "figure_data" / f"{dataset}.json"
+
+    def theory(self, label: str) -> Path:
+        return self.home / "theory" / f"{label}.json"
+
+    def calibration(self, check: str) -> Path:
+        return self.home / "calibration" / f"{check}.json"
+
+    def parts(self) -> list[tuple[str, str, int, str]]:
+        """Dataset, model, block and kind of all that is measured, in the experiment's order."""
+        kinds = [
+            *(["sample"] if self.experiment.metrics else []),
+            *(["likelihood"] if self.experiment.likelihood else []),
+        ]
+        return [
+            (dataset, model, block, kind)
+            for dataset in self.experiment.datasets
+            for model in self.experiment.models
+            for kind in kinds
+            for block in self.blocks()
+        ]
+
+    def all_measurements(self) -> list[Path]:
+        return [self.measurements(*part) for part in self.parts()]
+
+    def log(self, rule: str, dataset: str, model: str | None = None, block: int | None = None) -> Path:
+        """Where the workflow writes what a job says."""
+        folder = self.home / "logs" / rule
+        return folder / f"{dataset}.log" if model is None else folder / dataset / f"{model}_{block}.log"
+
+
+def store_of(home: Path) -> Store:
+    """The store of an experiment by its folder, once it has run."""
+    if not (home / "experiment.json").is_file():
+        raise UserError(f"{home}: no experiment.json; valid: the folder of an experiment that ran, as results/default")
+    store = Store(load_experiment(home / "experiment.json"), home.parent)
+    store.check_format()
+    return store

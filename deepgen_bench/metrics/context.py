@@ -1,0 +1,79 @@
+"""What a feature extractor gives and what a metric family is told about the data, without any network."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.runtime.errors import UserError
+
+
+@dataclass(frozen=True)
+class Features:
+    """`features` (n, d) float64; `logits` (n, classes) float64, None where the extractor predicts no classes."""
+
+    features: np.ndarray
+    logits: np.ndarray | None = None
+
+
+class Extractor(Protocol):
+    """A network that maps stored images, uint8 levels of shape (n, channels, height, width), to features.
+
+    `digest` is the SHA-256 of its weights: numbers from extractors with different digests are never compared.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def __call__(self, images: np.ndarray) -> Features: ...
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The known modes of a synthetic density: `means` (m, d), each with standard deviation `sd` in every direction."""
+
+    means: np.ndarray
+    sd: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a family needs besides the two samples: the data's `spec`, the seed's axes and the extractors at hand.
+
+    `train` is the training split as stored: what is fixed before any test (a projection, a kernel width) is taken from
+    it, and copies of it are looked for. `validation` is what chooses a width that the training split cannot. `modes` is
+    None where the density is unknown or has no separate modes.
+    """
+
+    spec: DataSpec
+    base_seed: int
+    dataset: str
+    train: np.ndarray
+    extractors: dict[str, Extractor] = field(default_factory=dict)
+    modes: Modes | None = None
+    validation: np.ndarray | None = None
+
+
+def as_vectors(array: np.ndarray, spec: DataSpec) -> np.ndarray:
+    """Stored data as float64 vectors (n, d): flattened, levels 0 … L-1 scaled to [0, 1]."""
+    if tuple(array.shape[1:]) != tuple(spec.shape):
+        raise UserError(f"examples have shape {array.shape[1:]}, the dataset's are {spec.shape}")
+    vectors = array.reshape(len(array), spec.dim).astype(np.float64, copy=False)
+    return vectors / (spec.levels - 1) if spec.levels else vectors
+
+
+def check_images(images: np.ndarray, levels: int, channels: tuple[int, ...]) -> None:
+    """Raise `UserError` unless `images` is uint8 (n, c, h, w), not empty, c in `channels`, all below `levels`."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in channels:
+        expected = " or ".join(map(str, channels))
+        raise UserError(
+            f"images: {images.dtype} of shape {images.shape}, expected uint8 (n, c, h, w) with c = {expected}"
+        )
+    if images.size == 0:
+        raise UserError(f"images: empty, shape {images.shape}")
+    if images.max() >= levels:
+        raise UserError(f"images: a level of {images.max()}, valid are 0 to {levels - 1}")

@@ -1,0 +1,150 @@
+"""Score samples that a user brings as files, without an experiment."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.datasets.user.user_files import files_of, the_array
+from deepgen_bench.metrics.context import Extractor, Features, as_vectors
+from deepgen_bench.metrics.features.fidelity import FidelitySettings, measure_features
+from deepgen_bench.metrics.features.frechet import frechet_distance_from_moments, moments
+from deepgen_bench.metrics.measurement import Measurement
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.files import read_arrays
+
+LARGEST = 1e150  # beyond it squares overflow
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Stored mean (d,) and covariance (d, d) of features, as published next to many papers."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def score(
+    real: Path,
+    generated: Path,
+    extractor: Literal["data", "classifier", "inception"] = "inception",
+    weights: Path | None = None,
+    n: int | None = None,
+    device: str = "cpu",
+) -> list[Measurement]:
+    """The fidelity metrics of the first `n` (default: all) examples of `generated` against those of `real`.
+
+    Each is a folder of images; a `.npy` or `.npz` file with uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w), or
+    with vectors (n, d); or an `.npz` file with moments `mu` and `sigma`, which allow the Fréchet distance only.
+    `weights` is a saved classifier, or the Inception weights where they are not in torch's cache. Vectors are
+    compared as they are (`data`). Two samples may differ in number, which every measurement states: most of the
+    metrics depend on it.
+    """
+    if n is not None and n < 2:
+        raise UserError(f"n: {n}, at least 2 are needed")
+    x, y = (sample if isinstance(sample, Moments) else sample[:n] for sample in (_read(real), _read(generated)))
+    if not isinstance(x, Moments) and not isinstance(y, Moments) and x.shape[1:] != y.shape[1:]:
+        raise UserError(f"{generated}: examples of shape {y.shape[1:]}, but {real} has {x.shape[1:]}")
+    network = None if extractor == "data" else _network(extractor, weights, device)
+    variant: dict[str, str | int | float] = {"extractor": extractor}
+    if network is not None:
+        variant["digest"] = network.digest[:12]
+    start = perf_counter()
+    first, second = _features(x, real, network), _features(y, generated, network)
+    seconds = perf_counter() - start
+    if isinstance(first, Features) and isinstance(second, Features):
+        return measure_features(
+            first,
+            second,
+            variant=variant,
+            settings=FidelitySettings(),
+            extraction_seconds=seconds,
+        )
+    a, b = _moments(first), _moments(second)
+    try:
+        value = frechet_distance_from_moments(a.mean, a.covariance, b.mean, b.covariance)
+    except UserError as error:
+        names = {"mean1": f"{real}: mu", "mean2": f"{generated}: mu"}
+        names |= {"covariance1": f"{real}: sigma", "covariance2": f"{generated}: sigma"}
+        raise UserError(re.sub("|".join(names), lambda found: names[found[0]], str(error))) from None
+    return [
+        Measurement(
+            metric="frechet_distance",
+            value=value,
+            variant=variant,
+            direction="none" if extractor == "data" else "min",
+            n_real=len(first.features) if isinstance(first, Features) else None,
+            n_generated=len(second.features) if isinstance(second, Features) else None,
+            seconds=perf_counter() - start,
+        )
+    ]
+
+
+def _network(name: Literal["classifier", "inception"], weights: Path | None, device: str) -> Extractor:
+    if name == "classifier":
+        from deepgen_bench.metrics.features.classifier import Classifier
+
+        if weights is None:
+            raise UserError("weights: the classifier needs the file that it was saved to")
+        return Classifier.load(weights, device)
+    from deepgen_bench.metrics.features.inception import load_inception
+
+    return load_inception(weights, device)
+
+
+def _features(sample: np.ndarray | Moments, path: Path, network: Extractor | None) -> Features | Moments:
+    if isinstance(sample, Moments):
+        return sample
+    try:
+        if network is not None:
+            return network(sample)
+        shape = sample.shape[1:]
+        spec = DataSpec(shape, "image", levels=256) if len(shape) == 3 else DataSpec(shape, "continuous")
+        return Features(as_vectors(sample, spec))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _moments(sample: Features | Moments) -> Moments:
+    return sample if isinstance(sample, Moments) else Moments(*moments(sample.features))
+
+
+def _read(path: Path) -> np.ndarray | Moments:
+    """uint8 images (n, c, h, w), vectors (n, d), or moments."""
+    if path.is_dir():
+        from deepgen_bench.datasets.user.image_folder import read_images
+
+        return read_images(files_of(path), None)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    arrays = read_arrays(path)
+    if {"mu", "sigma"} <= set(arrays):
+        return Moments(arrays["mu"], arrays["sigma"])
+    return _examples(path, the_array(path, arrays, "mu and sigma, "))
+
+
+def _examples(path: Path, array: np.ndarray) -> np.ndarray:
+    if array.ndim >= 1 and len(array) < 2:
+        raise UserError(f"{path}: {len(array)} examples, at least 2 are needed")
+    if array.ndim == 2:
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {array.dtype} of shape {array.shape}; vectors (n, d) must be real numbers")
+        if array.size == 0:
+            raise UserError(f"{path}: empty, shape {array.shape}")
+        if not (np.abs(array.astype(np.float64)) < LARGEST).all():  # NaN is not smaller
+            raise UserError(f"{path}: not all values are finite and below {LARGEST:g}")
+        return array
+    if array.dtype != np.uint8:
+        raise UserError(f"{path}: {array.dtype} of shape {array.shape}; images must be uint8, vectors (n, d)")
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim == 4 and array.shape[1] in (1, 3):
+        return array
+    if array.ndim == 4 and array.shape[3] in (1, 3):
+        return array.transpose(0, 3, 1, 2)
+    expected = "(n, d), (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3"
+    raise UserError(f"{path}: shape {array.shape}, expected {expected}")

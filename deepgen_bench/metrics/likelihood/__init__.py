@@ -1,0 +1,1 @@
+"""Estimators and bounds of log p(x)."""

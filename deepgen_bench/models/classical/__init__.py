@@ -1,0 +1,1 @@
+"""Classical density estimators, fitted without gradients: Gaussian, Gaussian mixture, kernel density."""

@@ -1,0 +1,162 @@
+"""One replicate on disk: states, samples, curves, and `run.json`, which is written last and says what the rest is."""
+
+import csv
+import io
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.models.base import GenerativeModel
+from deepgen_bench.plugins import MODELS
+from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import (
+    canonical_json,
+    check_sha256,
+    read_array,
+    read_sealed,
+    sha256_of,
+    write_array,
+    write_bytes,
+    write_sealed,
+    write_text,
+)
+from deepgen_bench.training.result import Fit, State
+
+RUN = "run.json"
+
+
+def make_model(name: str, settings: Any, spec: DataSpec, device: str) -> GenerativeModel:
+    """The registered model, ready to `fit` or `load`."""
+    module, attribute = MODELS[name].implementation.split(":")
+    return getattr(import_module(module), attribute)(settings, spec, device)
+
+
+def write_state(path: Path, state: State) -> str:
+    """Write one replicate's arrays as safetensors (never a pickle) and return their SHA-256."""
+    from safetensors.numpy import save
+
+    data = save({name: np.ascontiguousarray(array) for name, array in state.items()})
+
+    write_bytes(path, data)
+    return sha256_of(data)
+
+
+def write_curves(path: Path, rows: list[dict[str, float]]) -> None:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def state_file(checkpoint: str) -> str:
+    return f"{checkpoint}.safetensors"
+
+
+def sample_file(checkpoint: str, output: str) -> str:
+    return f"samples_{checkpoint}{'_' + output if output else ''}.npy"
+
+
+class Run:
+    """Reads a replicate's folder. Errors: `Damaged` if it is not finished, or not as it was written."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.info = read_sealed(directory / RUN)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        return list(self.info["checkpoints"])
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec.from_json(self.info["spec"])
+
+    def state(self, checkpoint: str) -> State:
+        from safetensors.numpy import load_file
+
+        if checkpoint not in self.info["checkpoints"]:
+            valid = ", ".join(self.info["checkpoints"]) or f"none, the replicate {self.info['status']}"
+            raise UserError(f"{self.directory}: no checkpoint {checkpoint!r}; valid: {valid}")
+        path = self.directory / state_file(checkpoint)
+        check_sha256(path, self.info["checkpoints"][checkpoint])
+        return load_file(path)
+
+    def samples(self, checkpoint: str, output: str) -> np.ndarray:
+        path = self.directory / sample_file(checkpoint, output)
+        check_sha256(path, self.info["samples"].get(path.name))
+        return read_array(path)
+
+    def model(self, checkpoint: str, device: str) -> GenerativeModel:
+        """The replicate as it was at a checkpoint."""
+        name = self.info["identity"]["model"]
+        settings = MODELS[name].settings.model_validate(self.info["identity"]["settings"])
+        model = make_model(name, settings, self.spec, device)
+        model.load(self.state(checkpoint))
+        return model
+
+    def check_states(self) -> None:
+        """Raise `Damaged` unless every state is there as it was written."""
+        for checkpoint, digest in self.info["checkpoints"].items():
+            check_sha256(self.directory / state_file(checkpoint), digest)
+
+    def most(self, n: int) -> int:
+        """`n`, or the number of samples that there are of it if that is smaller."""
+        available = self.info.get("available")
+        return n if available is None else min(n, available)
+
+    def check_samples(self, n: int) -> None:
+        """Raise `Damaged` unless at least `n` samples, or all that there are, are there as they were written."""
+        if self.info["n_samples"] < self.most(n):
+            raise Damaged(f"{self.directory}: {self.info['n_samples']} samples, the experiment wants {n}")
+        for name, digest in self.info["samples"].items():
+            check_sha256(self.directory / name, digest)
+
+
+def current(directory: Path, expected: dict[str, Any]) -> str:
+    """Empty if the folder holds a trained replicate with these entries in `run.json`; else why it must be trained."""
+    if not (directory / RUN).is_file():
+        return "not trained yet"
+    try:
+        run = Run(directory)
+        run.check_states()
+    except Damaged as found:
+        return str(found)
+    changed = [key.replace("_", " ") for key, value in expected.items() if run.info.get(key) != value]
+    return f"{changed[0]} changed" if changed else ""
+
+
+def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
+    """Write samples by checkpoint and output; SHA-256 by file name."""
+    digests = {}
+    for checkpoint, outputs in samples.items():
+        for output, array in outputs.items():
+            path = directory / sample_file(checkpoint, output)
+            write_array(path, array)
+            digests[path.name] = sha256_of(path)
+    return digests
+
+
+def seal(directory: Path, info: dict[str, Any]) -> None:
+    """Write `run.json`, with a digest of all that can be measured."""
+    content = [info["checkpoints"], info["samples"], info["status"]]
+    write_sealed(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
+
+
+def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
+    """Write a replicate anew; whatever was measured on an older one goes with it."""
+    # first what says that the rest is whole: the process may be killed at any moment
+    (directory / RUN).unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    states = {name: write_state(directory / state_file(name), state) for name, state in fit.checkpoints.items()}
+    write_curves(directory / "curves.csv", fit.curves)
+    kept = ("status", "reason", "steps", "examples", "parameters", "best_step", "available")
+    result = {key: getattr(fit, key) for key in kept}
+    seal(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})

@@ -1,0 +1,1 @@
+"""Which measurements are selected, grouped and compared."""

@@ -1,0 +1,1 @@
+"""Estimators compared with known truths."""
