@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.metrics.features import frechet
 from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.features import frechet
 from deepgen_bench.metrics.features.frechet import (
     frechet_curve,
     frechet_distance,

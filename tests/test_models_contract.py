@@ -10,11 +10,11 @@ import pytest
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.prepared import check_splits
 from deepgen_bench.metrics.context import Context, Modes
-from deepgen_bench.metrics.measurement import variant_text
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.replicate import Run, make_model, write_run
 from deepgen_bench.plugins import DATASETS, METRICS, MODELS
 from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.keys import Variant
 from deepgen_bench.training.result import Fit
 
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz", "external"}
@@ -242,5 +242,5 @@ def test_a_metric_family_measures(name, dataset, small_splits):
         assert re.fullmatch(r"[a-z0-9_]+", m.metric)
         assert all(isinstance(value, str | int | float) for value in m.variant.values())
         assert not any(set(f"{key}{value}") & set("=;\n") for key, value in m.variant.items())
-    assert len({(m.metric, variant_text(m.variant), m.n_real) for m in found}) == len(found)
+    assert len({(m.metric, str(Variant.of(m.variant)), m.n_real) for m in found}) == len(found)
     assert [m.value for m in family.measure(real, generated, context)] == [m.value for m in found]

@@ -16,7 +16,7 @@ from deepgen_bench.report.tables.headings import NAMES
 from deepgen_bench.report.tables.render import Cell, Table, to_latex, to_markdown
 from deepgen_bench.report.tables.tables import comparison_tables, show, write_tables
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 
 def grid(table):
@@ -423,10 +423,10 @@ def test_no_rows_no_tables(frame, tmp_path):
 
 
 def test_a_variant_is_parsed_or_refused():
-    assert parse_variant("") == {} and parse_variant("K=5;note=a=b") == {"K": "5", "note": "a=b"}
+    assert Variant.parse("").pairs == {} and Variant.parse("K=5;note=a=b").pairs == {"K": "5", "note": "a=b"}
     for text in ("b=1;a=2", "a=1;a=1", "a", "=1", "a=1;"):
         with pytest.raises(ValueError):
-            parse_variant(text)
+            Variant.parse(text)
 
 
 def test_two_seeds_are_said_to_be_too_few(frame):

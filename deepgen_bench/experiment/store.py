@@ -23,9 +23,10 @@ from deepgen_bench.storage.files import (
     write_json,
     write_sealed,
 )
+from deepgen_bench.storage.keys import RunId
 
 # raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 # raised when what lies in a results folder changes its place or form
 FORMAT = 2
 
@@ -99,7 +100,7 @@ class Store:
         return self.root / "extractors" / dataset / short_hash(identity)
 
     def run_id(self, dataset: str, model: str, seed: int) -> str:
-        return f"{dataset}/{model}/{short_hash(self.run_identity(dataset, model))}/seed_{seed}"
+        return str(RunId(dataset, model, short_hash(self.run_identity(dataset, model)), seed))
 
     def run_dir(self, dataset: str, model: str, seed: int) -> Path:
         return self.root / "runs" / self.run_id(dataset, model, seed)

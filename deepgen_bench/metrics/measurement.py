@@ -33,8 +33,3 @@ class Measurement:
     status: Status = "ok"
     reason: str = ""
     seconds: float | None = None
-
-
-def variant_text(variant: dict[str, str | int | float]) -> str:
-    """`key=value;…` with sorted keys, as in the `variant` column."""
-    return ";".join(f"{key}={variant[key]}" for key in sorted(variant))

@@ -25,6 +25,7 @@ from deepgen_bench.storage.files import (
     write_sealed,
     write_text,
 )
+from deepgen_bench.storage.keys import SampleFile
 from deepgen_bench.training.result import Fit, State
 
 RUN = "run.json"
@@ -59,10 +60,6 @@ def state_file(checkpoint: str) -> str:
     return f"{checkpoint}.safetensors"
 
 
-def sample_file(checkpoint: str, output: str) -> str:
-    return f"samples_{checkpoint}{'_' + output if output else ''}.npy"
-
-
 class Run:
     """Reads a replicate's folder. Errors: `Damaged` if it is not finished, or not as it was written."""
 
@@ -89,7 +86,7 @@ class Run:
         return load_file(path)
 
     def samples(self, checkpoint: str, output: str) -> np.ndarray:
-        path = self.directory / sample_file(checkpoint, output)
+        path = self.directory / str(SampleFile(checkpoint, output))
         check_sha256(path, self.info["samples"].get(path.name))
         return read_array(path)
 
@@ -137,7 +134,7 @@ def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) ->
     digests = {}
     for checkpoint, outputs in samples.items():
         for output, array in outputs.items():
-            path = directory / sample_file(checkpoint, output)
+            path = directory / str(SampleFile(checkpoint, output))
             write_array(path, array)
             digests[path.name] = sha256_of(path)
     return digests

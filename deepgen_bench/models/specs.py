@@ -33,6 +33,11 @@ class ModelSpec:
     implementation: str
 
     @property
+    def role(self) -> str:
+        """ "oracle" for real data in the place of a model, which tables never rank; otherwise "model"."""
+        return "oracle" if self.family == "oracle" else "model"
+
+    @property
     def uses_device(self) -> bool:
         """Whether its computations belong on a GPU where there is one; classical densities and real data stay off."""
         return self.family in ("latent", "implicit") or issubclass(self.settings, TrainedSettings)

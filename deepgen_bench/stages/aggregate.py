@@ -95,7 +95,13 @@ def failed_rows(store: Store, dataset: str, model: str, block: int, kind: str, w
     metric, direction = FIRST[kind]
     common = dict.fromkeys(COLUMNS) | {
         **{"experiment": store.experiment.name, "dataset": dataset, "model": model, "metric": metric},
-        **{"bound": "estimate", "direction": direction, "status": "failed", "reason": why},
+        **{
+            "role": store.experiment.model_spec(model).role,
+            "bound": "estimate",
+            "direction": direction,
+            "status": "failed",
+            "reason": why,
+        },
         **{"reference_split": "test", "protocol_version": str(PROTOCOL_VERSION)},
     }
     return [

@@ -19,9 +19,9 @@ from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, short_hash
 from deepgen_bench.metrics.context import Context, Extractor, Modes
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
-from deepgen_bench.metrics.measurement import Measurement, variant_text
+from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.models.replicate import Run, sample_file
+from deepgen_bench.models.replicate import Run
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.memory import or_lower
@@ -39,6 +39,7 @@ from deepgen_bench.storage.files import (
     write_arrays,
     write_sealed,
 )
+from deepgen_bench.storage.keys import SampleFile, Variant, VectorName
 from deepgen_bench.storage.measured import write_measured
 
 Stage = Callable[[Store, str, str, int], None]
@@ -73,13 +74,16 @@ class Block:
             "experiment": self.store.experiment.name,
             "dataset": self.dataset,
             "model": self.model,
+            "role": self.store.experiment.model_spec(self.model).role,
             "seed": run.info["seed"],
             "checkpoint": checkpoint,
             "device": run.info["platform"]["device"],
             "run_id": self.store.run_id(self.dataset, self.model, run.info["seed"]),
             "protocol_version": str(PROTOCOL_VERSION),
         }
-        return [asdict(m) | {"variant": variant_text(m.variant), "unit": m.unit or "1"} | common for m in measurements]
+        return [
+            asdict(m) | {"variant": str(Variant.of(m.variant)), "unit": m.unit or "1"} | common for m in measurements
+        ]
 
     def cached(
         self, run: Run, name: str, identity: Any, costly: str, measure: Callable[[], tuple[list[Row], Vectors]]
@@ -157,7 +161,7 @@ def measure_samples(store: Store, dataset: str, model: str, block: int) -> None:
                     # the best checkpoint may be the final one
                     known: dict[str | None, list[Measurement]] = {}
                     for checkpoint, output, real, generated in pairs(todo, run, test):
-                        digest = run.info["samples"].get(sample_file(checkpoint, output))
+                        digest = run.info["samples"].get(str(SampleFile(checkpoint, output)))
                         if digest not in known:
                             known[digest] = family.measure(real, generated, context)
                         measured = known[digest]
@@ -258,7 +262,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                 measured, values = todo.cached(run, "likelihood", of_run, costly, measure)
                 rows += measured
                 run_id = store.run_id(dataset, model, run.info["seed"])
-                vectors |= {f"{run_id}/{name}": vector for name, vector in values.items()}
+                vectors |= {VectorName.of_run(name, run_id): vector for name, vector in values.items()}
             progress(done, len(todo.runs), "")
     rows += diverged_rows(todo, Measurement("log_likelihood", None, direction="max"))
     write_measured(store.measurements(dataset, model, block, "likelihood"), rows, vectors)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepgen_bench.experiment.schema import Experiment, load_experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
-from deepgen_bench.models.replicate import Run, sample_file
+from deepgen_bench.models.replicate import Run
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.extractor import WEIGHTS
 from deepgen_bench.storage.damage import Damaged
@@ -25,6 +25,7 @@ from deepgen_bench.storage.files import (
     write_bytes,
     write_sealed,
 )
+from deepgen_bench.storage.keys import FINAL, SampleFile
 from deepgen_bench.storage.results import read_rows
 
 INFO, TABLE = "reference.json", "metrics.csv.gz"
@@ -78,7 +79,7 @@ def write_samples(store: Store, output: Path) -> list[Path]:
     kept = []
     for run_id, (dataset, model, seed) in runs_of(store).items():
         run = Run(store.run_dir(dataset, model, seed))
-        names = [name for name in run.info["samples"] if name.startswith(sample_file("final", "").removesuffix(".npy"))]
+        names = [name for name in run.info["samples"] if SampleFile.parse(name).checkpoint == FINAL]
         if names:
             kept.append(output / "samples" / f"{run_id}.npz")
             # another experiment may have had more
@@ -125,7 +126,7 @@ class Reference:
         """The final samples of a run by output; none where they are not part of the reference."""
         path = self.path / "samples" / f"{run_id}.npz"
         arrays = read_arrays(path) if path.is_file() else {}
-        return {name.removeprefix("samples_final").removeprefix("_"): array for name, array in arrays.items()}
+        return {SampleFile.parse(name).output: array for name, array in arrays.items()}
 
     def extractor(self, dataset: str) -> Path | None:
         """The classifier that the samples were measured by."""

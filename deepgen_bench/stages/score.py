@@ -7,10 +7,10 @@ from typing import Any, cast
 import pandas as pd
 
 from deepgen_bench.metrics.features.score import score
-from deepgen_bench.metrics.measurement import variant_text
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import write_text
+from deepgen_bench.storage.keys import Variant
 
 
 def score_files(
@@ -22,7 +22,7 @@ def score_files(
     device = "cpu" if extractor == "data" else open_device("auto")
     measured = score(real, generated, cast(Any, extractor), weights, n, device)
     columns = ["metric", "value", "std_error", "variant", "direction", "n_real", "n_generated", "status", "reason"]
-    rows = [dataclasses.asdict(m) | {"variant": variant_text(m.variant)} for m in measured]
+    rows = [dataclasses.asdict(m) | {"variant": str(Variant.of(m.variant))} for m in measured]
     table = pd.DataFrame(rows)[columns]
     if output is not None:
         write_text(output, table.to_csv(index=False))

@@ -15,7 +15,7 @@ import pandas as pd
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.experiment.store import Store, store_of
 from deepgen_bench.metrics.context import Extractor
-from deepgen_bench.metrics.measurement import Measurement, variant_text
+from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.report.data.selection import has_value
@@ -25,7 +25,8 @@ from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.reference import Reference, runs_of
 from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.results import parse_variant, read_rows
+from deepgen_bench.storage.keys import Variant
+from deepgen_bench.storage.results import read_rows
 
 LEVEL = 0.01
 """The probability of naming any difference in distribution where there is none."""
@@ -155,14 +156,14 @@ def subject(row: Any) -> tuple[str, ...]:
 
 def measured_subject(found: Measurement, output: str) -> tuple[str, ...]:
     """As `subject`, but for the checkpoint."""
-    variant = variant_text(found.variant | ({"output": output} if output else {}))
+    variant = str(Variant.of(found.variant | ({"output": output} if output else {})))
     sizes = ["<NA>" if n is None else str(n) for n in (found.n_real, found.n_generated)]
     return found.metric, variant, *sizes, found.reference_split
 
 
 def deviation(found: Measurement, row: Any) -> str:
     """What is wrong with a repeated measurement; empty if nothing is."""
-    label = f"{found.metric} {variant_text(found.variant)} of the reference's samples"
+    label = f"{found.metric} {Variant.of(found.variant)} of the reference's samples"
     if row is None:
         return f"{label}: not in the reference"
     if found.status != row.status:
@@ -205,9 +206,7 @@ def seeds(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
     """Values over seeds by dataset, model and subject, without the digests of what was trained on the platform."""
     rows = rows[has_value(rows)]
     keys = rows[["dataset", "model", *SUBJECT]].map(str)
-    keys["variant"] = keys["variant"].map(
-        lambda text: variant_text({key: value for key, value in parse_variant(text).items() if key != "digest"})
-    )
+    keys["variant"] = keys["variant"].map(lambda text: str(Variant.parse(text).without("digest")))
     return {key: values.to_numpy() for key, values in rows["value"].groupby([keys[name] for name in keys], sort=False)}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgen_bench.runtime.errors import UserError, printable, shown
 from deepgen_bench.storage.files import unreadable, write_text
+from deepgen_bench.storage.keys import CHECKPOINTS, RunId, Variant
 
 # jobs that only write rows do without it
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ COLUMNS = {
     "experiment": "str",
     "dataset": "str",
     "model": "str",
+    "role": "str",
     "seed": "Int64",
     "metric": "str",
     "variant": "str",
@@ -48,7 +50,8 @@ COLUMNS = {
 CHOICES = {
     "bound": ("exact", "lower", "upper", "estimate"),
     "direction": ("min", "max", "none"),
-    "checkpoint": ("final", "best"),
+    "role": ("model", "oracle"),
+    "checkpoint": CHECKPOINTS,
     "status": ("ok", "diverged", "not_applicable", "not_converged", "suspect", "failed"),
 }
 # What identifies a measurement, and what it says. The rest (seconds, device, reason, …) tells how it came about.
@@ -57,24 +60,6 @@ KEY = [
     *("n_real", "n_generated", "reference_split", "checkpoint"),
 ]
 STATEMENT = ["value", "std_error", "mc_error", "bound", "unit", "direction", "status"]
-
-
-def parse_variant(text: str) -> dict[str, str]:
-    """The pairs of a `key=value;…` text, in its order; ValueError unless keys are sorted and unique."""
-    pairs = dict(part.split("=", 1) for part in text.split(";")) if text else {}
-    if ";".join(f"{key}={pairs[key]}" for key in sorted(pairs)) != text or "" in pairs:
-        raise ValueError(text)
-    return pairs
-
-
-def comparable_variant(text: str) -> tuple[str, str, str]:
-    """A variant without `output` and `estimator`, and these two.
-
-    They say what a model's sample is and how a number was come by: numbers that differ in them alone are compared.
-    """
-    pairs = parse_variant(text)
-    output, estimator = pairs.pop("output", ""), pairs.pop("estimator", "")
-    return ";".join(f"{key}={value}" for key, value in pairs.items()), output, estimator
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -148,7 +133,7 @@ def merge(tables: "Sequence[tuple[str, pd.DataFrame]]", repeats: bool = True) ->
             name = ", ".join(f"{column} {rows.at[i, column]}" for column in KEY if str(rows.at[i, column]))
             found = " and ".join(f"{rows.at[k, 'value']} ({rows.at[k, 'status']}) in {sources[k]}" for k in (j, i))
             raise UserError(f"the same measurement twice: {name}: {found}; remove one")
-    trained = rows["run_id"].str.replace(r"/seed_\d+$", "", regex=True)
+    trained = rows["run_id"].map(RunId.without_seed)
     for column, scope in (
         (trained, ["experiment", "dataset", "model"]),
         (rows["protocol_version"], [*KEY[:2], "metric"]),
@@ -218,7 +203,7 @@ def _is_name(text: str) -> bool:
 
 def _is_variant(text: str) -> bool:
     try:
-        k = parse_variant(text).get("K", "0")
+        k = Variant.parse(text).get("K", "0")
     except ValueError:
         return False
     return k.isdecimal() and len(k) < 19

@@ -10,6 +10,7 @@ from deepgen_bench.datasets.representation import bits_per_dim
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.storage.keys import VectorName
 
 SUSPECT = 4
 """Standard errors above the true density from which a likelihood is not believed."""
@@ -178,6 +179,5 @@ def _is_finite(row: Measurement) -> bool:
 
 
 def vector_name(row: Measurement) -> str:
-    """`<metric>[_k<K>][_train]`: what the per-example values behind a row are called."""
-    k = f"_k{row.variant['K']}" if "K" in row.variant else ""
-    return f"{row.metric}{k}{'' if row.reference_split == 'test' else f'_{row.reference_split}'}"
+    """The name of the per-example values behind a row."""
+    return str(VectorName(row.metric, row.variant.get("K", ""), row.reference_split))

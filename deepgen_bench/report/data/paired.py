@@ -11,7 +11,8 @@ import pandas as pd
 
 from deepgen_bench.report.data.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
 from deepgen_bench.runtime.errors import UserError, shown
-from deepgen_bench.storage.results import comparable_variant, metric_files, parse_variant
+from deepgen_bench.storage.keys import Variant, VectorName
+from deepgen_bench.storage.results import metric_files
 
 FILE = "paired.csv"
 PAIR = ["experiment", "dataset", "checkpoint", "metric", "variant", "model_a", "model_b", "n"]
@@ -34,7 +35,7 @@ def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) ->
         shown = of_checkpoint(rows, checkpoint)
         shown = shown[shown["metric"].isin(LIKELIHOODS) & has_value(shown) & (shown["model"] != ORACLE)]
         shown = shown[shown["reference_split"] == "test"]
-        shown = shown.assign(comparable=[comparable_variant(text)[0] for text in shown["variant"]])
+        shown = shown.assign(comparable=[str(Variant.parse(text).comparable) for text in shown["variant"]])
         for key, column in shown.groupby(["experiment", "dataset", "metric", "comparable", "n_real"], sort=False):
             experiment, dataset, metric, variant, n = key
             found = {model: _over_seeds(own, vectors) for model, own in column.groupby("model", sort=False)}
@@ -75,8 +76,8 @@ def _over_seeds(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> np.nda
 
 def _values(row: Any, vectors: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """The values behind one measurement, or None: not kept, or not those that its value is the mean of."""
-    k = parse_variant(row.variant).get("K")
-    values = vectors.get(f"{row.run_id}/{row.metric}{f'_k{k}' if k else ''}_{row.checkpoint}")
+    name = VectorName(row.metric, Variant.parse(row.variant).get("K"))
+    values = vectors.get(name.at(row.checkpoint, row.run_id))
     if values is None:
         return None
     fits = values.shape == (row.n_real,) and row.n_real > 1 and isclose(values.mean(), row.value, rel_tol=1e-9)

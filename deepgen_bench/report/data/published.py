@@ -11,7 +11,7 @@ from deepgen_bench.report.tables.headings import NAMES
 from deepgen_bench.report.tables.notes import MARKS, number
 from deepgen_bench.report.tables.render import Cell, Table
 from deepgen_bench.storage.files import read_json
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 
 def published_tables(measured: Mapping[str, Sheet], published: Mapping[str, Any]) -> Iterator[Table]:
@@ -43,13 +43,13 @@ def published_in(home: Path) -> dict[str, Any]:
 def found(sheet: Sheet, model: str, entry: Mapping[str, Any]) -> Spread | None:
     """The measurement that stands for the published one: of the largest n, and of the kind of sample a model is ranked
     by."""
-    wanted = {key: str(value) for key, value in entry["variant"].items()}
+    wanted = Variant.of(entry["variant"])
     fitting = [
         column
         for column in sheet.columns
         if column.metric == entry["metric"]
         and column.reference_split == entry["reference_split"]
-        and wanted.items() <= parse_variant(column.variant).items()
+        and Variant.parse(column.variant).includes(wanted)
     ]
     rows = [row for row in sheet.rows if row.model == model]
     spreads = [sheet.find(row, column) for row in rows[-1:] for column in reversed(sheet.largest(fitting))]

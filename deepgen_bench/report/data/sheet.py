@@ -8,7 +8,7 @@ import pandas as pd
 from deepgen_bench.report.data.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
 from deepgen_bench.report.data.summary import Comparable, Spread, spreads
 from deepgen_bench.report.tables.headings import family, position
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,10 @@ def _ranked(spread: Spread) -> Spread:
 
 def _family(column: Comparable) -> Comparable:
     """A column without its K and n."""
-    pairs = parse_variant(column.variant)
-    pairs.pop("K", None)
-    variant = ";".join(f"{key}={text}" for key, text in pairs.items())
-    return column._replace(variant=variant, n_real=None, n_generated=None)
+    variant = Variant.parse(column.variant).without("K")
+    return column._replace(variant=str(variant), n_real=None, n_generated=None)
 
 
 def _size(column: Comparable) -> tuple[int, int, int]:
     """K and n; 0 where there is none."""
-    return int(parse_variant(column.variant).get("K", 0)), column.n_real or 0, column.n_generated or 0
+    return int(Variant.parse(column.variant).get("K", "0")), column.n_real or 0, column.n_generated or 0

@@ -15,7 +15,8 @@ from deepgen_bench.report.data.selection import OVER_EXAMPLES, has_value
 from deepgen_bench.report.data.statistics import half_width
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import read_arrays, write_text
-from deepgen_bench.storage.results import comparable_variant, merge, parse_variant, read_rows
+from deepgen_bench.storage.keys import Variant
+from deepgen_bench.storage.results import merge, read_rows
 
 
 class Comparable(NamedTuple):
@@ -30,10 +31,9 @@ class Comparable(NamedTuple):
 
     def admits(self, other: "Comparable") -> bool:
         """Whether all that `other`, which has no value, says of itself is true of this one too."""
-        pairs = parse_variant(self.variant).items()
         return (
             self.metric == other.metric
-            and parse_variant(other.variant).items() <= pairs
+            and Variant.parse(self.variant).includes(Variant.parse(other.variant))
             and all(theirs in ("", None, ours) for ours, theirs in zip(self[2:], other[2:], strict=True))
         )
 
@@ -174,10 +174,12 @@ def aggregate(parts: Sequence[Path], output_dir: Path) -> list[Path]:
 
 def group_of(row: pd.Series) -> Group:
     """The group that a row of the tidy table belongs to by what it says of itself."""
-    variant, output, estimator = comparable_variant(row.variant)
+    variant = Variant.parse(row.variant)
     n_real, n_generated = (None if pd.isna(n) else int(n) for n in (row.n_real, row.n_generated))
-    comparable = Comparable(row.metric, variant, row.unit, n_real, n_generated, row.reference_split)
-    return Group(row.experiment, row.dataset, row.model, output, estimator, row.checkpoint, comparable)
+    comparable = Comparable(row.metric, str(variant.comparable), row.unit, n_real, n_generated, row.reference_split)
+    return Group(
+        row.experiment, row.dataset, row.model, variant.output, str(variant.estimator or ""), row.checkpoint, comparable
+    )
 
 
 def _members(rows: pd.DataFrame) -> dict[Group, list[int]]:

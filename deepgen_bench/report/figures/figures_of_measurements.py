@@ -16,7 +16,7 @@ from deepgen_bench.report.figures.charts import Palette
 from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.tables.headings import family, headings
 from deepgen_bench.report.tables.tables import SIZED, parts_of
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 
 def seeds_and_sizes(dataset: str, measured: Sheet, palette: Palette) -> Iterator[Figure]:
@@ -77,7 +77,7 @@ def _by_size(measured: Sheet, columns: Sequence[Comparable], size: str) -> Itera
     panels: dict[str, list[tuple[int, Comparable]]] = {}
     for column in columns:
         title = re.sub(r" K=\d+", "", headings([column])[0])
-        of = int(parse_variant(column.variant)["K"]) if size == "K" else column.n_generated
+        of = int(Variant.parse(column.variant).get("K")) if size == "K" else column.n_generated
         if of is not None:
             panels.setdefault(title, []).append((of, column))
     for panel, its in panels.items():

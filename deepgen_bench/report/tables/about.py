@@ -4,7 +4,7 @@ from math import isfinite
 
 from deepgen_bench.report.data.summary import Spread
 from deepgen_bench.report.tables.notes import BOUNDS, of_split
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 # keys of a variant that do not say by themselves what they are
 WORDS = {"digest": "weights"}
@@ -29,7 +29,7 @@ def _errors(spread: Spread) -> str:
 
 
 def _how(spread: Spread) -> str:
-    facts = [f"{WORDS.get(key, key)} {value}" for key, value in parse_variant(spread.column.variant).items()]
+    facts = [f"{WORDS.get(key, key)} {value}" for key, value in Variant.parse(spread.column.variant).pairs.items()]
     output = f"sample: {spread.group.output}" if spread.group.output else ""
     return ", ".join(filter(None, (BOUNDS[spread.bound], spread.group.estimator, output, *facts)))
 

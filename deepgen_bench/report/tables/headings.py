@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 from deepgen_bench.report.data.summary import Comparable
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 # In the order of a table's columns, by what they tell.
 FAMILIES = {
@@ -93,7 +93,7 @@ def mean_and_error(mean: float, error: float) -> str:
 
 
 def _heading(column: Comparable) -> str:
-    pairs = parse_variant(column.variant)
+    pairs = Variant.parse(column.variant).pairs
     name = NAMES.get(column.metric, column.metric.replace("_", " "))
     extractor, digest = pairs.get("extractor", ""), pairs.get("digest", "")
     if column.metric in INCEPTION:
@@ -110,7 +110,7 @@ def _heading(column: Comparable) -> str:
 
 
 def _facts(column: Comparable) -> dict[str, str]:
-    pairs = {key: text for key, text in parse_variant(column.variant).items() if key not in IN_HEADING}
+    pairs = {key: text for key, text in Variant.parse(column.variant).pairs.items() if key not in IN_HEADING}
     n_real, n_generated = column.n_real, column.n_generated
     if n_real == n_generated or n_generated is None:
         return {**pairs, "n": str(n_real)}

@@ -9,7 +9,7 @@ from deepgen_bench.report.data.sheet import Row, Sheet
 from deepgen_bench.report.data.statistics import LEVEL
 from deepgen_bench.report.data.summary import Comparable, Event, Spread
 from deepgen_bench.report.tables.headings import IN_HEADING, mean_and_error
-from deepgen_bench.storage.results import parse_variant
+from deepgen_bench.storage.keys import Variant
 
 # Without a value: what does not apply, or else the worst thing that happened, names the cell.
 WORDS = {
@@ -129,7 +129,7 @@ def of_split(split: str) -> str:
 
 def _fact(j: int, columns: Sequence[Comparable], found: Sequence[Sequence[Spread | None]]) -> str:
     """Kind of number, where no estimator tells it, and the parts of the variant that no heading shows."""
-    pairs = [f"{k}={text}" for k, text in parse_variant(columns[j].variant).items() if k not in IN_HEADING]
+    pairs = [f"{k}={text}" for k, text in Variant.parse(columns[j].variant).pairs.items() if k not in IN_HEADING]
     cells = [spread for line in found if (spread := line[j]) and spread.n_seeds and not spread.group.estimator]
     kinds = list(dict.fromkeys(BOUNDS[spread.bound] for spread in cells))
     return ", ".join([*(kinds if kinds != ["estimate"] else []), *pairs])

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.results import parse_variant, read_rows
+from deepgen_bench.storage.keys import Variant
+from deepgen_bench.storage.results import read_rows
 from deepgen_bench.studies.textbook.claim import Claim, Evidence, Row, mean_row
 
 
@@ -82,7 +83,7 @@ class Stability(Claim):
         experiment = self.store.experiment
         outputs = experiment.model_settings(model, dataset).outputs(experiment.dataset(dataset).support)
         for row in (row for part in parts for row in part.itertuples(index=False)):
-            pairs = parse_variant(row.variant)
+            pairs = Variant.parse(row.variant).pairs
             held_out = row.reference_split in ("test", "density")
             fits = row.metric == metric and row.checkpoint == "final" and held_out
             if fits and np.isfinite(row.value) and pairs.get("extractor") == extractor:
