@@ -76,7 +76,7 @@ def test_an_impossible_value_names_file_column_and_row(tmp_path, cells, message)
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda text: text.replace("std_error,", "", 1), "row 1 has 22 cells, the header has 21 columns"),
+        (lambda text: text.replace("std_error,", "", 1), "row 1 has 23 cells, the header has 22 columns"),
         (lambda text: text.replace("std_error", "error", 1), "column std_error is missing"),
         (lambda text: text.replace("std_error", "value", 1), "a column appears twice"),
         (lambda text: text.replace("demo", '"demo', 1), "not a readable CSV file"),

@@ -180,4 +180,4 @@ def _is_finite(row: Measurement) -> bool:
 
 def vector_name(row: Measurement) -> str:
     """The name of the per-example values behind a row."""
-    return str(VectorName(row.metric, row.variant.get("K", ""), row.reference_split))
+    return str(VectorName(row.metric, str(row.variant.get("K", "")), row.reference_split))
