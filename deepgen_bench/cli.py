@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage of the workflow, and a few for people."""
+"""The command line: one subcommand for each rule of the workflow, and commands for users."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-STAGE, PEOPLE = "Stages of the workflow", "For people"
+STAGE, USER = "Stages of the workflow", "User commands"
 
 ExperimentFile = Annotated[Path, typer.Argument(help="experiment file (YAML or JSON)")]
 Dataset = Annotated[str, typer.Option(help="label of a dataset of the experiment")]
@@ -29,15 +29,15 @@ Results = Annotated[Path, typer.Option(help="results folder")]
 Checkpoint = Annotated[Literal["final", "best"], typer.Option(help="best: chosen on validation data")]
 Folders = Annotated[
     list[Path],
-    typer.Argument(help="experiment folders or metrics.csv files; several are merged, as of several machines"),
+    typer.Argument(help="experiment folders or metrics.csv files; several (from several machines, say) are merged"),
 ]
 RESULTS = Path("results")
-UsageError: Any = typer.BadParameter.__base__  # typer names only this heir of it
+UsageError: Any = typer.BadParameter.__base__  # typer exports this subclass alone
 
 
 def open_store(experiment: Path, results: Path, dataset: str | None = None, model: str | None = None):  # type: ignore[no-untyped-def]
     """The experiment's store, with labels checked."""
-    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.load import load_experiment
     from deepgen_bench.experiment.store import Store
 
     store = Store(load_experiment(experiment), results)
@@ -51,11 +51,26 @@ def open_store(experiment: Path, results: Path, dataset: str | None = None, mode
     return store
 
 
-def on_block(stage: Callable[..., None], experiment: Path, results: Path, dataset: str, model: str, block: int) -> None:
+def run_on_dataset(rule: str, stage: Callable[..., None], experiment: Path, results: Path, dataset: str) -> None:
+    """Run a stage on a dataset as a job of its rule."""
+    from deepgen_bench.stages.jobs import job
+
+    store = open_store(experiment, results, dataset)
+    with job(store, rule, dataset):
+        stage(store, dataset)
+
+
+def run_on_block(
+    rule: str, stage: Callable[..., None], experiment: Path, results: Path, dataset: str, model: str, block: int
+) -> None:
+    """Run a stage on a block of replicates as a job of its rule."""
+    from deepgen_bench.stages.jobs import job
+
     store = open_store(experiment, results, dataset, model)
     if block not in store.blocks():
         raise UserError(f"--block: {block}; valid: {', '.join(map(str, store.blocks()))}")
-    stage(store, dataset, model, block)
+    with job(store, rule, dataset, model, block):
+        stage(store, dataset, model, block)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -63,7 +78,7 @@ def prepare(experiment: ExperimentFile, dataset: Dataset, results: Results = RES
     """Write a dataset's fixed train, validation and test split."""
     from deepgen_bench.stages.prepare import prepare_dataset
 
-    prepare_dataset(open_store(experiment, results, dataset), dataset)
+    run_on_dataset("prepare", prepare_dataset, experiment, results, dataset)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -71,7 +86,7 @@ def extractor(experiment: ExperimentFile, dataset: Dataset, results: Results = R
     """Train the classifier whose features the fidelity metrics use."""
     from deepgen_bench.stages.extractor import train_extractor
 
-    train_extractor(open_store(experiment, results, dataset), dataset)
+    run_on_dataset("extractor", train_extractor, experiment, results, dataset)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -81,17 +96,17 @@ def train(
     """Train and sample the replicates of a block that are not in the store yet."""
     from deepgen_bench.stages.train import train_block
 
-    on_block(train_block, experiment, results, dataset, model, block)
+    run_on_block("train", train_block, experiment, results, dataset, model, block)
 
 
 @app.command(rich_help_panel=STAGE)
 def measure(
     experiment: ExperimentFile, dataset: Dataset, model: Model, block: BlockNumber, results: Results = RESULTS
 ) -> None:
-    """Measure samples: fidelity, transport and what else the experiment names."""
+    """Measure samples by the families of metrics that the experiment names."""
     from deepgen_bench.stages.measure import measure_samples
 
-    on_block(measure_samples, experiment, results, dataset, model, block)
+    run_on_block("measure", measure_samples, experiment, results, dataset, model, block)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -99,27 +114,29 @@ def likelihood(
     experiment: ExperimentFile, dataset: Dataset, model: Model, block: BlockNumber, results: Results = RESULTS
 ) -> None:
     """Measure log-likelihoods, exact or bounded, where a model has one."""
-    from deepgen_bench.stages.measure import measure_likelihood
+    from deepgen_bench.stages.likelihood import measure_likelihood
 
-    on_block(measure_likelihood, experiment, results, dataset, model, block)
+    run_on_block("likelihood", measure_likelihood, experiment, results, dataset, model, block)
 
 
 @app.command(rich_help_panel=STAGE)
 def aggregate(
     experiment: ExperimentFile,
     partial: Annotated[
-        bool, typer.Option("--partial", help="of what there is, with tables, into the folder partial/")
+        bool, typer.Option("--partial", help="join the finished measurements into the folder partial/, with tables")
     ] = False,
     results: Results = RESULTS,
 ) -> None:
     """Join the measurements of all runs into metrics.csv, summary.csv and paired.csv."""
     from deepgen_bench.stages.aggregate import aggregate as join
-    from deepgen_bench.stages.aggregate import aggregate_partly
+    from deepgen_bench.stages.aggregate import aggregate_partially
+    from deepgen_bench.stages.jobs import job
 
     store = open_store(experiment, results)
     if partial:
-        print(aggregate_partly(store))
-    else:
+        print(aggregate_partially(store))
+        return
+    with job(store, "aggregate"):
         join(store)
 
 
@@ -177,11 +194,11 @@ def tables(
     from deepgen_bench.report.data.paired import load_paired
     from deepgen_bench.report.data.published import published_in
     from deepgen_bench.report.tables.tables import write_tables
-    from deepgen_bench.stages.aggregate import mend
+    from deepgen_bench.stages.aggregate import check_aggregated
     from deepgen_bench.storage.results import load_results
 
     for each in folder:
-        mend(each)
+        check_aggregated(each)
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
     published = published_in(home) if len(folder) == 1 else {}
@@ -190,10 +207,10 @@ def tables(
 
 @app.command(rich_help_panel=STAGE)
 def figures(experiment: ExperimentFile, dataset: Dataset, results: Results = RESULTS) -> None:
-    """Write what the report draws of a dataset's runs: samples, densities, latent spaces, curves."""
+    """Write the data of a dataset's figures: samples, densities, latent spaces, curves."""
     from deepgen_bench.stages.figures import write_figures
 
-    write_figures(open_store(experiment, results, dataset), dataset)
+    run_on_dataset("figures", write_figures, experiment, results, dataset)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -204,17 +221,17 @@ def report(
         typer.Option(help="the page, .html; by default report.html in the folder, or beside several"),
     ] = None,
 ) -> None:
-    """Write the report: one HTML page that needs nothing else, and its figures as SVG and PDF."""
+    """Write the report: one self-contained HTML page, and its figures as SVG and PDF."""
     from deepgen_bench.report.page.page import write_report
-    from deepgen_bench.stages.aggregate import mend
+    from deepgen_bench.stages.aggregate import check_aggregated
 
     for each in folder:
-        mend(each)
+        check_aggregated(each)
     page, *figures = write_report(folder, output)
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(figures)} files of figures")
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def show(
     folder: Folders,
     checkpoint: Checkpoint = "final",
@@ -228,73 +245,77 @@ def show(
     print(render(load_results(*folder), checkpoint, load_paired(*folder), width))
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def check(experiment: ExperimentFile) -> None:
     """Check an experiment file without running anything."""
-    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.load import load_experiment
 
-    e = load_experiment(experiment)
-    e.check_files()
-    print(f"{experiment}: {len(e.datasets)} datasets × {len(e.models)} models × {len(e.seeds)} seeds, all valid")
+    loaded = load_experiment(experiment)
+    loaded.check_files()
+    sizes = f"{len(loaded.datasets)} datasets × {len(loaded.models)} models × {len(loaded.seeds)} seeds"
+    print(f"{experiment}: {sizes}, all valid")
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def downloads(experiment: ExperimentFile) -> None:
     """List the public files that an experiment needs, for machines without a network: state, place, digest, address."""
-    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.load import load_experiment
 
     for file in load_experiment(experiment).downloads():
         print(file.state, file.path, file.digest, file.urls[0], sep="\t")
 
 
-@app.command("list", rich_help_panel=PEOPLE)
+@app.command("list", rich_help_panel=USER)
 def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.Argument()]) -> None:
-    """List what an experiment file may name: name, kind of data or likelihood, code, and the package it comes from."""
+    """List the plug-ins that an experiment file can name: name, support or family, code, and package."""
     from deepgen_bench.plugins import DATASETS, METRICS, MODELS
 
     registry = {"datasets": DATASETS, "models": MODELS, "metrics": METRICS}[kind]
     for name in registry:
-        made = registry[name]
+        plugin = registry[name]
         about = {"datasets": "support", "models": "family"}.get(kind)
-        print(name, *([getattr(made, about)] if about else []), registry.target(name), registry.origin(name), sep="\t")
+        kind_of_plugin = [getattr(plugin, about)] if about else []
+        print(name, *kind_of_plugin, registry.target(name), registry.origin(name), sep="\t")
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def schema() -> None:
     """Print the JSON schema of experiment files."""
     import json
 
-    from deepgen_bench.experiment.schema import Experiment
+    from deepgen_bench.experiment.schema import ExperimentFile
 
-    print(json.dumps(Experiment.model_json_schema(), indent=1))
+    print(json.dumps(ExperimentFile.model_json_schema(), indent=1))
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def score(
     real: Annotated[Path, typer.Argument(help="folder of images, .npy or .npz array, or .npz with mu and sigma")],
-    generated: Annotated[Path, typer.Argument(help="the same, of what is to be scored")],
+    generated: Annotated[Path, typer.Argument(help="the samples to score, in one of the same forms")],
     extractor: Annotated[str, typer.Option(help="inception, classifier or data")] = "inception",
     weights: Annotated[
-        Path | None, typer.Option(help="the extractor's weights, where they are not to be downloaded")
+        Path | None, typer.Option(help="file with the extractor's weights, instead of a download")
     ] = None,
     n: Annotated[int | None, typer.Option(help="use the first n of both")] = None,
     output: Annotated[Path | None, typer.Option(help="also write a CSV file")] = None,
 ) -> None:
-    """Score samples of your own; needs no experiment."""
+    """Score your own samples; needs no experiment."""
     from deepgen_bench.stages.score import score_files
 
     print(score_files(real, generated, extractor, weights, n, output))
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def verify(
     results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
-    reference: Annotated[Path, typer.Argument(help="reference folder, or default or quick for that of the package")],
+    reference: Annotated[
+        Path, typer.Argument(help="reference folder, or the name of one in the package: default, quick")
+    ],
 ) -> None:
-    """Check an experiment against a reference; status 1 if they differ.
+    """Compare an experiment with a reference; exit status 1 if they differ.
 
-    On the reference's platform everything must be equal to the bit; elsewhere estimators must repeat the reference's
-    numbers on its samples, and trained models agree in distribution over seeds.
+    On the reference's platform all numbers must be equal to the bit. On another one, estimators must reproduce the
+    reference's numbers on its samples, and trained models must agree in distribution over seeds.
     """
     from deepgen_bench.stages.verify import verify as compare
 
@@ -304,12 +325,12 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def reference(
     results: Annotated[Path, typer.Argument(help="folder of a finished experiment, such as results/default")],
     output: Annotated[Path, typer.Argument(help="folder to write")],
     samples: Annotated[
-        bool, typer.Option(help="with the final samples, to check estimators on other platforms")
+        bool, typer.Option(help="include the final samples, to check estimators on other platforms")
     ] = True,
 ) -> None:
     """Write a reference for `verify`: the table, digests and samples of a finished experiment."""
@@ -318,13 +339,13 @@ def reference(
     print(write_reference(results, output, samples))
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def sample(
     run: Annotated[Path, typer.Argument(help="a replicate's folder, results/runs/DATASET/MODEL/HASH/seed_K")],
     n: Annotated[int, typer.Option("-n", help="number of samples", min=1)] = 64,
     output: Annotated[Path, typer.Option(help=".png: a picture; .npy: an array as stored")] = Path("samples.png"),
     checkpoint: Checkpoint = "final",
-    seed: Annotated[int, typer.Option(help="of the draws", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the draws", min=0, max=2**63 - 1)] = 0,
     draw: Annotated[bool, typer.Option(help="draw from p(x|z) instead of showing the decoder's mean (VAE)")] = False,
 ) -> None:
     """Sample a trained replicate into a picture or an array."""
@@ -333,37 +354,38 @@ def sample(
     print(sample_run(run, n, output, checkpoint, seed, draw))
 
 
-@app.command(rich_help_panel=PEOPLE)
+@app.command(rich_help_panel=USER)
 def export(
     experiment: ExperimentFile,
     dataset: Dataset,
     output: Annotated[Path, typer.Option(help="the .npy file to write")],
     split: Annotated[
-        Literal["train", "validation", "test"], typer.Option(help="test: those whose likelihood is measured")
+        Literal["train", "validation", "test"], typer.Option(help="test: the examples whose likelihood is measured")
     ] = "test",
     representation: Annotated[
-        Literal["dequantised", "binarised"] | None, typer.Option(help="of test images; otherwise grey levels as stored")
+        Literal["dequantised", "binarised"] | None,
+        typer.Option(help="of test images; by default grey levels as stored"),
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Write data in the benchmark's order, for a model elsewhere to learn from or to evaluate."""
+    """Write data in the benchmark's order, for training or evaluating a model elsewhere."""
     from deepgen_bench.stages.export import export_examples
 
     print(export_examples(open_store(experiment, results, dataset), dataset, split, representation, output))
 
 
 def main() -> None:
-    """Entry point: wrong input of any kind is one line on stderr and exit status 2."""
+    """Entry point. Wrong input of any kind gives one line on stderr and exit status 2."""
     set_threads()
     keep_freed_memory()
     try:
-        # not standalone: a wrong option, too, is one line and no box
+        # standalone mode would print a box for a wrong option instead of one line
         sys.exit(app(standalone_mode=False))
     except UserError as error:
         message = str(error)
     except UsageError as error:
         if not sys.argv[1:]:
-            error.show()  # the help, which is asked for by giving nothing
+            error.show()  # without arguments the help is shown
             sys.exit(2)
         message = usage_message(error)
     except typer.Abort:
@@ -377,7 +399,7 @@ def main() -> None:
 
 
 def usage_message(error: Any) -> str:
-    """What is wrong with the arguments, and whose help says what is valid."""
+    """Message for wrong arguments, with the command whose help says what is valid."""
     command = error.ctx.command_path if error.ctx is not None else "deepgen-bench"
     return f"{printable(error.format_message()).rstrip('.')}; see {command} --help"
 

@@ -1,6 +1,6 @@
 """What the tests of killed jobs share: a small experiment, its digests, and what a killed job leaves."""
 
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.storage import files
 

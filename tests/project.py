@@ -10,12 +10,20 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from deepgen_bench.experiment.load import Experiment, load_experiment
 
 ROOT = Path(__file__).parents[1]
 QUICK = yaml.safe_load((ROOT / "configs" / "quick.yaml").read_text())
 PAIRS = [(dataset, model) for dataset in QUICK["datasets"] for model in QUICK["models"]]
+
+
+def changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
+    """Another experiment with some keys of its file replaced."""
+    return load_experiment(experiment.file.model_dump(mode="json") | changes)
 
 
 class Project:

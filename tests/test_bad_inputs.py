@@ -458,7 +458,7 @@ def test_wrong_results(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small experiment, trained and measured, beside its file."""
-    from deepgen_bench.experiment.schema import load_experiment
+    from deepgen_bench.experiment.load import load_experiment
     from deepgen_bench.experiment.store import Store
     from deepgen_bench.stages.aggregate import aggregate
     from deepgen_bench.stages.calibrate import calibrate

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.plugins import CHECKS
 from deepgen_bench.report.tables.calibration import write_calibration

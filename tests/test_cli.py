@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from deepgen_bench.cli import app
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.features.frechet import frechet_distance
 from deepgen_bench.plugins import MODELS

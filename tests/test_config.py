@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepgen_bench.experiment.schema import Experiment, load_experiment
+from deepgen_bench.experiment.load import load_experiment
+from deepgen_bench.experiment.schema import ExperimentFile
 from deepgen_bench.runtime.errors import UserError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -183,7 +184,7 @@ def test_long_values_are_cut() -> None:
 def test_a_written_experiment_is_read_back_with_every_number(tmp_path: Path) -> None:
     data = {**yaml.safe_load(BASE), "models": {"gan": {"settings": {"learning_rate": 1e-05}}}}
     experiment = load_experiment(data)
-    (tmp_path / "experiment.json").write_text(experiment.model_dump_json())
+    (tmp_path / "experiment.json").write_text(experiment.file.model_dump_json())
     assert load_experiment(tmp_path / "experiment.json") == experiment
     # YAML 1.1 reads 1e-05 as text; the number is meant
     (tmp_path / "experiment.yaml").write_text(BASE.replace("gan: {}", "gan: {settings: {learning_rate: 1e-05}}"))
@@ -208,7 +209,7 @@ def test_the_schema_describes_experiment_files(command: Command) -> None:
     code, out, err = command("schema")
     schema = json.loads(out)
     assert (code, err) == (0, "")
-    assert set(schema["properties"]) == set(Experiment.model_fields)
+    assert set(schema["properties"]) == set(ExperimentFile.model_fields)
     assert schema["required"] == ["name", "datasets", "models"]
     assert schema["additionalProperties"] is False
 
@@ -220,7 +221,7 @@ from collections.abc import Callable
 from pathlib import Path
 import deepgen_bench.cli, deepgen_bench.report.data.summary, deepgen_bench.report.tables.tables
 import deepgen_bench.storage.results
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.plan import Plan
 for path in sys.argv[1:]:
     plan = Plan(load_experiment(Path(path)))

@@ -16,7 +16,7 @@ from PIL import Image
 from project import ROOT, Project
 
 from deepgen_bench.datasets.user.user_files import content_of, stamp_of
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.models.external import ONE_SET
@@ -166,7 +166,7 @@ def test_values_of_the_true_density_are_the_oracle_s(tmp_path: Path, command: An
     np.save(tmp_path / "values.npy", np.zeros(100))
     given = external(tmp_path / "x.npy", log_likelihoods=str(tmp_path / "values.npy"), bound="estimate")
     store = store_of(tmp_path, {"ring": RING}, {"oracle": {}, "x": given}, seeds=[0])
-    (tmp_path / "mine.yaml").write_text(store.experiment.model_dump_json())
+    (tmp_path / "mine.yaml").write_text(store.experiment.file.model_dump_json())
     place = ("--dataset", "ring", "--results", store.root)
     code, out, _ = command("export", tmp_path / "mine.yaml", *place, "--output", tmp_path / "test.npy")
     assert code == 0 and "float64 (100, 2), ring, test, as stored" in out
@@ -208,7 +208,7 @@ def test_of_images_the_representation_and_the_bound_are_said(
 
 def test_the_exported_examples_are_those_that_are_measured(tmp_path: Path, command: Any) -> None:
     store = store_of(tmp_path, {"digits": DIGITS}, {"gaussian": {"settings": {"ridge": 1e-3}}}, seeds=[0])
-    (tmp_path / "mine.yaml").write_text(store.experiment.model_dump_json())
+    (tmp_path / "mine.yaml").write_text(store.experiment.file.model_dump_json())
     export = ("export", tmp_path / "mine.yaml", "--dataset", "digits", "--results", store.root)
     export += ("--output", tmp_path / "x.npy")
     assert command(*export)[0] == 0
@@ -292,11 +292,11 @@ def test_the_workflow_reads_changed_files_again_and_no_others(empty: Project) ->
 def test_it_needs_no_torch(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((60, 2)))
     store = store_of(tmp_path, {"ring": RING}, {"x": external(tmp_path / "x.npy")}, device="auto")
-    (tmp_path / "mine.yaml").write_text(store.experiment.model_dump_json())
+    (tmp_path / "mine.yaml").write_text(store.experiment.file.model_dump_json())
     code = f"""
         import sys
         from pathlib import Path
-        from deepgen_bench.experiment.schema import load_experiment
+        from deepgen_bench.experiment.load import load_experiment
         from deepgen_bench.stages.measure import measure_likelihood
         from deepgen_bench.stages.train import train_block
         from deepgen_bench.experiment.store import Store

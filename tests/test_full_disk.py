@@ -31,7 +31,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     ring = {"gaussian_ring": {"budget": 160, "settings": {"n_train": 5000, "n_validation": 500, "n_test": 500}}}
     made = experiment("gaussian_ring", "vae", {}, 10, datasets=ring, samples=2000)
-    (folder / "small.json").write_text(made.model_dump_json())
+    (folder / "small.json").write_text(made.file.model_dump_json())
     store = Store(made, folder / "results")
     prepare_dataset(store, "gaussian_ring")
     train_block(store, "gaussian_ring", "vae", 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from killing import digests, experiment, leftovers
+from project import changed
 
 from deepgen_bench.experiment.plan import Plan
 from deepgen_bench.experiment.store import Store
@@ -78,7 +79,7 @@ def test_a_job_killed_at_any_write_leaves_no_result_and_is_repaired(finished, tm
     (model,) = made.models
     expected = digests(Store(made, whole), "digits", model)
     if before == "fewer samples":
-        made = made.model_copy(update={"samples": 60})
+        made = changed(made, {"samples": 60})
         store = Store(made, shutil.copytree(whole, tmp_path / "more"))
         train_block(store, "digits", model, 0)
         expected = digests(store, "digits", model)

@@ -75,7 +75,7 @@ class Job:
         self.store = Store(made, self.folder / "results")
         self.folder.mkdir(exist_ok=True)
         self.file = self.folder / "small.json"
-        self.file.write_text(made.model_dump_json())
+        self.file.write_text(made.file.model_dump_json())
 
     def start(self, stage="train"):
         command = [sys.executable, "-m", "deepgen_bench", stage, self.file, "--results", self.store.root]
@@ -206,7 +206,7 @@ class Pipeline:
             (folder / name).symlink_to(ROOT / name)
         other = {"likelihood": {"k": [1, 10], "n": 20}, "checkpoint_seconds": 0.05, "metrics": {"two_sample": {}}}
         made = experiment("digits", "vae", {"latent_dim": 2}, 600, **other)
-        data = made.model_dump(mode="json") | {
+        data = made.file.model_dump(mode="json") | {
             "models": {"oracle": {}, "vae": {"settings": {"hidden": [16]}}, "gan": {}}
         }
         (folder / "small.json").write_text(json.dumps(data))

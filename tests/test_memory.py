@@ -106,7 +106,7 @@ def test_evaluations_adapt_to_memory_with_the_same_draws(name):
 def test_a_training_that_does_not_fit_names_the_settings_to_lower(tmp_path):
     made = experiment("digits", "vae", {"hidden": [4096], "batch_size": 65536}, 100)
     file, store = tmp_path / "small.json", Store(made, tmp_path / "results")
-    file.write_text(made.model_dump_json())
+    file.write_text(made.file.model_dump_json())
     prepare_dataset(store, "digits")
     script = """
         import sys

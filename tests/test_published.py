@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tidy_rows import row, seeds
 
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.report.data.published import found, published_in, published_tables
 from deepgen_bench.report.data.sheet import sheets
 from deepgen_bench.report.tables.tables import write_tables

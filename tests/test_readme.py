@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deepgen_bench.cli import app
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepgen_bench.experiment import resources
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.resources import Demand, wanted_gpus
-from deepgen_bench.experiment.schema import load_experiment
 from deepgen_bench.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

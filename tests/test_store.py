@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.plan import Plan
-from deepgen_bench.experiment.schema import load_experiment
 from deepgen_bench.experiment.store import Store
 
 
@@ -26,7 +26,7 @@ def reverse(data: Any) -> Any:
 
 def test_what_changes_no_number_leaves_the_folders(tmp_path: Path) -> None:
     base = Store(experiment())
-    data = base.experiment.model_dump(mode="json")
+    data = base.experiment.file.model_dump(mode="json")
     mnist = {"budget": 1000, "settings": {"data_dir": str(tmp_path)}}
     for other in (
         experiment(device="cpu"),
@@ -47,7 +47,7 @@ def test_what_changes_no_number_leaves_the_folders(tmp_path: Path) -> None:
 
 
 def test_what_changes_numbers_changes_the_folder() -> None:
-    base = experiment().model_dump(mode="json")["datasets"]
+    base = experiment().file.model_dump(mode="json")["datasets"]
 
     def run(**changes: Any) -> Path:
         return Store(experiment(**changes)).run_dir("gaussian_ring", "vae", 0)
@@ -70,7 +70,7 @@ def test_what_changes_numbers_changes_the_folder() -> None:
 
 
 def test_an_override_on_a_dataset_moves_the_model_there_alone() -> None:
-    plain, special = experiment(), experiment().model_dump(mode="json")
+    plain, special = experiment(), experiment().file.model_dump(mode="json")
     special["datasets"]["mnist"]["models"] = {"vae": {"latent_dim": 5}}
     before, after = Store(plain), Store(load_experiment(special))
     moved = {

@@ -4,9 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
+from project import changed
 
 from deepgen_bench.datasets.prepared import prepare
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.runtime.errors import UserError
@@ -192,7 +193,7 @@ def test_damaged_measurements_are_named_and_measured_anew(tmp_path, damage, caps
     (tmp_path / "before.csv").write_bytes(tables["metrics.csv"])
     assert rows.equals(read_rows(tmp_path / "before.csv").drop(columns="seconds"))
     assert (made.home / "paired.csv").read_bytes() == tables["paired.csv"]
-    (made.home / "experiment.json").write_text(made.experiment.model_dump_json())
+    (made.home / "experiment.json").write_text(made.experiment.file.model_dump_json())
     tables = {path: path.read_bytes() for path in (made.home / name for name in [*tables, "aggregated.json"])}
     for path in tables if damage != "gone" else list(tables)[:3]:
         DAMAGES[damage](path)
@@ -229,7 +230,7 @@ def test_data_of_another_experiment_s_files_under_the_same_name_are_not_measured
         np.savez(tmp_path / f"{name}.npz", images=images)
     stores = {}
     for name in "ab":
-        experiment = store(tmp_path / "results", model="gaussian").experiment.model_dump(mode="json")
+        experiment = store(tmp_path / "results", model="gaussian").experiment.file.model_dump(mode="json")
         data = {"mine": {"dataset": "npz", "budget": 1, "settings": {"path": str(tmp_path / f"{name}.npz")}}}
         changes = {"name": name, "datasets": data, "metrics": {"modes": {}}}
         changes |= {"models": {"gaussian": {"settings": {"ridge": 1.0e-3}}}}
@@ -251,7 +252,7 @@ def test_fewer_samples_are_measured_anew_although_nothing_is_trained(tmp_path):
     before = manifest.read_bytes()
     train_block(made, "digits", "gaussian", 0)
     assert manifest.read_bytes() == before
-    fewer = Store(made.experiment.model_copy(update={"samples": 30}), tmp_path)
+    fewer = Store(changed(made.experiment, {"samples": 30}), tmp_path)
     train_block(fewer, "digits", "gaussian", 0)
     assert manifest.read_bytes() != before
 
@@ -303,9 +304,7 @@ def test_a_last_checkpoint_that_is_the_best_is_annealed_too(tmp_path):
 def test_the_width_of_real_data_s_parzen_window_is_not_chosen_on_its_own_kernels(tmp_path):
     """The oracle's samples are validation and test data, and score like as many training data."""
     experiment = store(tmp_path, model="oracle").experiment
-    made = Store(
-        experiment.model_copy(update={"metrics": {"parzen": {}}, "samples": 360, "likelihood": None}), tmp_path
-    )
+    made = Store(changed(experiment, {"metrics": {"parzen": {}}, "samples": 360, "likelihood": None}), tmp_path)
     prepare_dataset(made, "digits")
     train_block(made, "digits", "oracle", 0)
     measure_samples(made, "digits", "oracle", 0)

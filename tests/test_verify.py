@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from killing import experiment
+from project import changed
 from tidy_rows import row
 
 from deepgen_bench.datasets.prepared import Prepared
@@ -50,7 +51,7 @@ def finished(tmp_path_factory):
         train_block(store, "digits", model, 0)
         for stage in STAGES.values():
             stage(store, "digits", model, 0)
-    (store.home / "experiment.json").write_text(made.model_dump_json())
+    (store.home / "experiment.json").write_text(made.file.model_dump_json())
     aggregate(store)
     write_reference(store.home, root / "reference", samples=True)
     return store, root / "reference"
@@ -103,7 +104,7 @@ def test_an_experiment_is_its_own_reference(copies, elsewhere):
 
 def test_more_samples_of_another_experiment_change_nothing(copies, monkeypatch):
     home, store, reference = copies
-    more = Store(store.experiment.model_copy(update={"name": "more", "samples": 150}), store.root)
+    more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
     train_block(more, "digits", "vae", 0)
     assert Run(store.run_dir("digits", "vae", 1)).info["n_samples"] == 150
     assert verify(home, reference)[1] == []
@@ -119,7 +120,7 @@ def test_samples_drawn_anew_while_they_are_measured_are_read_once_more(copies, m
     home, store, _ = copies
     before = store.measurements("digits", "vae", 0, "sample").read_bytes()
     shutil.rmtree(store.run_dir("digits", "vae", 0) / "measurements")
-    more = Store(store.experiment.model_copy(update={"name": "more", "samples": 150}), store.root)
+    more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
 
     def pairs_meanwhile(*arguments):
         if Run(store.run_dir("digits", "vae", 0)).info["n_samples"] < 150:

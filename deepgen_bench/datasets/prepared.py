@@ -9,7 +9,6 @@ import numpy as np
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import or_anew
 from deepgen_bench.storage.files import (
     canonical_json,
     check_sha256,
@@ -94,9 +93,9 @@ class Prepared:
     is a `Damaged` error.
     """
 
-    def __init__(self, directory: Path, anew: Callable[[], object] | None = None):
-        self.directory, self.anew = directory, anew
-        manifest = self._or_anew(lambda: read_sealed(directory / MANIFEST))
+    def __init__(self, directory: Path):
+        self.directory = directory
+        manifest = read_sealed(directory / MANIFEST)
         self.name: str = manifest["name"]
         self.source: str = manifest["source"]
         self.spec = DataSpec.from_json(manifest["spec"])
@@ -121,8 +120,5 @@ class Prepared:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
         path = self.directory / file
-        self._or_anew(lambda: check_sha256(path, self.files[file]))
+        check_sha256(path, self.files[file])
         return read_array(path)
-
-    def _or_anew(self, read: Callable[[], T]) -> T:
-        return or_anew(read, self.anew) if self.anew else read()

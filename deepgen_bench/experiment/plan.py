@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from deepgen_bench.datasets.user.user_files import stamp_of
-from deepgen_bench.experiment.identity import code_identity
-from deepgen_bench.experiment.schema import Experiment
+from deepgen_bench.experiment.identity import code_identity, stage_identity
+from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
 from deepgen_bench.plugins import METRICS, MODELS
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import holder, take
-from deepgen_bench.storage.failures import failed_logs
+from deepgen_bench.storage.failures import failures_since
 from deepgen_bench.storage.files import canonical_json, sha256_of, write_text
 
 # bytes: less than any job writes
@@ -45,21 +45,25 @@ class Plan:
             raise UserError(f"{self.store.home}: {holder(path)} runs this experiment here; wait for it, or stop it")
         self.began = time.time()
         self.store.claim()
-        write_text(self.experiment_file, self.experiment.model_dump_json(indent=1) + "\n")
+        write_text(self.experiment_file, self.experiment.file.model_dump_json(indent=1) + "\n")
 
     def failures(self) -> list[str]:
         """One line for each job that has failed since the beginning, and for a full disk, which jobs cannot log."""
-        found = [f"error: {why} ({log})\n" for log, why in failed_logs(self.store.home / "logs", self.began)]
+        home = self.store.home
+        errors = [
+            f"error: {reason} ({home / 'logs' / record.relative_to(home / 'failures').with_suffix('.log')})\n"
+            for record, reason in failures_since(home / "failures", self.began)
+        ]
         free = shutil.disk_usage(self.store.home).free
         full = f"error: {self.store.home}: no space left on device ({free / 1e6:.1f} MB free)\n"
-        return [*found, *([full] if free < LITTLE_SPACE else [])]
+        return [*errors, *([full] if free < LITTLE_SPACE else [])]
 
     def prepare(self, dataset: str) -> str:
         made = self.experiment.dataset(dataset)
         return canonical_json(self.store.data_identity(dataset) | {"source": made.fingerprint()})
 
     def extractor(self, dataset: str) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.metrics.features.classifier")})
+        return canonical_json({"code": stage_identity("classifier")})
 
     def train(self, dataset: str, model: str, block: int) -> str:
         return canonical_json(
@@ -88,33 +92,33 @@ class Plan:
             families[name] = [self.experiment.metric_settings(name, dataset).identity(), code]
         # the classifier's code is in the path of its weights
         inception = self.experiment.uses_extractor(dataset, "inception")
-        extractors = [code_identity("deepgen_bench.metrics.features.inception")] if inception else []
+        extractors = [stage_identity("inception")] if inception else []
         return canonical_json({"families": families, "extractors": extractors, "protocol": PROTOCOL_VERSION})
 
     def likelihood(self, block: int) -> str:
         assert self.experiment.likelihood is not None
-        code = code_identity("deepgen_bench.metrics.likelihood.model_likelihood")
+        code = stage_identity("likelihood")
         settings = self.experiment.likelihood.identity()
         annealed = [seed for seed in self.store.blocks()[block] if seed in self.experiment.annealed_seeds]
         content = {"settings": settings, "code": code, "annealed": annealed, "protocol": PROTOCOL_VERSION}
         return canonical_json(content)
 
     def calibration(self, check: str) -> str:
-        entry = self.experiment.calibration[check].model_dump(mode="json")
-        code = code_identity(self.experiment.check(check).__module__)
+        entry = self.experiment.file.calibration[check].model_dump(mode="json")
+        code = code_identity(self.experiment.calibration[check].study.__module__)
         return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
 
     def calibration_inputs(self, check: str) -> list[Path]:
         """The likelihoods of the run that a check looks at."""
-        if not self.experiment.check(check).needs_runs:
+        if not self.experiment.calibration[check].study.needs_runs:
             return []
-        settings = self.experiment.check_settings(check)
+        settings: Any = self.experiment.calibration[check].settings
         block = self.store.block_of(settings.seed)
         return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
 
     def claim(self, label: str) -> str:
-        entry = self.experiment.theory[label].model_dump(mode="json")
-        claim = self.experiment.claim(label)
+        entry = self.experiment.file.theory[label].model_dump(mode="json")
+        claim = self.experiment.theory[label].study
         # models are found by name, which the code of the claim does not show
         specs = [MODELS[name] for name in claim.trains]
         code = code_identity(claim.__module__, *(spec.implementation.split(":")[0] for spec in specs))
@@ -125,38 +129,37 @@ class Plan:
 
     def claim_inputs(self, label: str) -> list[Path]:
         """The measurements of runs that a claim looks at."""
-        needs = self.experiment.claim(label).needs(self.experiment.claim_settings(label))
+        claim = self.experiment.theory[label]
+        needs = claim.study.needs(claim.settings)
         blocks = self.store.blocks()
         return [
             self.store.measurements(dataset, model, block, "sample") for dataset, model in needs for block in blocks
         ]
 
     def theory_table(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.tables.theory")})
+        return canonical_json({"code": stage_identity("theory_table")})
 
     def aggregate(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.data.summary")})
+        return canonical_json({"code": stage_identity("aggregate")})
 
     def calibration_table(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.tables.calibration")})
+        return canonical_json({"code": stage_identity("calibration_table")})
 
     def tables(self) -> str:
-        return canonical_json(
-            {"code": code_identity("deepgen_bench.report.tables.tables"), "published": self.published()}
-        )
+        return canonical_json({"code": stage_identity("tables"), "published": self.published()})
 
     def published(self) -> dict[str, Any]:
-        return self.experiment.model_dump(mode="json")["published"]
+        return self.experiment.file.model_dump(mode="json")["published"]
 
     def figures(self, dataset: str) -> str:
         models = {model: self.store.model_code(model) for model in self.experiment.models}
-        code = code_identity("deepgen_bench.stages.figures", "deepgen_bench.stages.figure_latent")
+        code = stage_identity("figures")
         return canonical_json({"code": code, "models": models})
 
     def report(self) -> str:
         templates = resources.files("deepgen_bench.report.page") / "templates"
         digests = [sha256_of(Path(str(file))) for file in sorted(templates.iterdir(), key=lambda file: file.name)]
-        code = code_identity("deepgen_bench.report.page.page")
+        code = stage_identity("report")
         return canonical_json({"code": code, "templates": digests, "published": self.published()})
 
     def manifests(self, dataset: str) -> list[Path]:

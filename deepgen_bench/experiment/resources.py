@@ -7,7 +7,7 @@ Snakemake counts resources only where it is told of a limit, and never reruns a 
 from typing import Any
 
 from deepgen_bench.datasets.base import SPLITS, SyntheticDataset
-from deepgen_bench.experiment.schema import Experiment
+from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.models.specs import DecoderSettings, DiffusionSettings, FlowSettings, TrainedSettings, VAESettings
 from deepgen_bench.runtime.device import resolve
 

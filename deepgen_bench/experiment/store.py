@@ -1,7 +1,7 @@
-"""Where everything lies: the store that experiments share, and an experiment's own folder. Imports no torch.
+"""Where results lie: the store that experiments share, and an experiment's own folder. Imports no torch.
 
-The identity of a run is a hash of what the experiment says that changes numbers; devices, workers and paths are not
-in it.
+The identity of a replicate is a hash of the settings that change its numbers. Devices, workers and paths are not part
+of it.
 """
 
 from collections.abc import Iterator
@@ -10,25 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.experiment.identity import code_identity
-from deepgen_bench.experiment.schema import SHARED_FOLDERS, Experiment, load_experiment
+from deepgen_bench.experiment.identity import code_identity, stage_identity
+from deepgen_bench.experiment.load import SHARED_FOLDERS, Experiment, load_experiment
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import locked
 from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import (
-    canonical_json,
-    read_json,
-    read_sealed,
-    sha256_of,
-    write_json,
-    write_sealed,
-)
+from deepgen_bench.storage.files import canonical_json, read_json, read_sealed, sha256_of, write_json, write_sealed
 from deepgen_bench.storage.keys import RunId
 
-# raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md
 PROTOCOL_VERSION = 4
-# raised when what lies in a results folder changes its place or form
-FORMAT = 2
+"""Raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md."""
+
+FORMAT = 3
+"""Raised when files of a results folder change their place or form."""
 
 
 def short_hash(data: Any) -> str:
@@ -37,13 +31,13 @@ def short_hash(data: Any) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """Paths of an experiment under `root` (the results folder)."""
+    """Paths of an experiment's results below `root`, the results folder."""
 
     experiment: Experiment
     root: Path = Path("results")
 
     def check_format(self) -> None:
-        """Raise a `UserError` if the results folder was made by a version that laid it out in another way."""
+        """Raise `UserError` if the results folder was written by a version with another layout."""
         marker = self.root / "format.json"
         if marker.is_file():
             found = read_json(marker)
@@ -54,11 +48,11 @@ class Store:
         if found != FORMAT:
             raise UserError(
                 f"{self.root}: its format is {found}, that of this version of deepgen_bench is {FORMAT}; use another "
-                "results folder, or the version that made this one"
+                "results folder, or the version that wrote this one"
             )
 
     def claim(self) -> None:
-        """Check the results folder's format, and mark one that has none yet."""
+        """Check the format of the results folder, and write it where there is none yet."""
         self.check_format()
         if not (self.root / "format.json").is_file():
             write_json(self.root / "format.json", FORMAT)
@@ -66,20 +60,20 @@ class Store:
     # identities: plain JSON data, equal exactly where numbers are
 
     def data_identity(self, dataset: str) -> dict[str, Any]:
-        made = self.experiment.dataset(dataset)
+        data = self.experiment.dataset(dataset)
         return {
-            "dataset": made.name,
-            "settings": made.settings.identity(),
+            "dataset": data.name,
+            "settings": data.settings.identity(),
             "base_seed": self.experiment.base_seed,
-            "code": code_identity(type(made).__module__),
+            "code": code_identity(type(data).__module__),
         }
 
     def run_identity(self, dataset: str, model: str) -> dict[str, Any]:
-        made, entry = self.experiment.dataset(dataset), self.experiment.models[model]
+        data = self.experiment.dataset(dataset)
         return {
-            "dataset": made.name,
-            "dataset_settings": made.settings.identity(),
-            "model": entry.model or model,
+            "dataset": data.name,
+            "dataset_settings": data.settings.identity(),
+            "model": self.experiment.models[model].name,
             "settings": self.experiment.model_settings(model, dataset).identity(),
             "budget": self.experiment.datasets[dataset].budget,
             "base_seed": self.experiment.base_seed,
@@ -94,9 +88,7 @@ class Store:
         return self.root / "data" / dataset / short_hash(self.data_identity(dataset))
 
     def extractor_dir(self, dataset: str) -> Path:
-        identity = self.data_identity(dataset) | {
-            "classifier": code_identity("deepgen_bench.metrics.features.classifier")
-        }
+        identity = self.data_identity(dataset) | {"classifier": stage_identity("classifier")}
         return self.root / "extractors" / dataset / short_hash(identity)
 
     def run_id(self, dataset: str, model: str, seed: int) -> str:
@@ -106,13 +98,13 @@ class Store:
         return self.root / "runs" / self.run_id(dataset, model, seed)
 
     def checkpoint(self, dataset: str, model: str, block: int) -> Path:
-        """The state of a block in training, which a killed job goes on from; only who holds the lock of the block's
-        first replicate may touch it."""
+        """The state of a block in training, from which a killed job resumes. Only the process that holds the lock of
+        the block's first replicate may use it."""
         return self.run_dir(dataset, model, self.blocks()[block][0]).with_suffix(".checkpoint")
 
     @contextmanager
     def locked(self, directory: Path) -> Iterator[None]:
-        """Work on a folder of the store alone: another job that wants to make its content waits."""
+        """Hold the lock of a folder of the store; other processes that need it wait."""
         self.claim()
         with locked(directory.with_name(f".{directory.name}.lock")):
             yield
@@ -125,11 +117,11 @@ class Store:
 
     @property
     def partial(self) -> Path:
-        """What could be aggregated of an experiment that did not come to its end."""
+        """Tables of an experiment that did not finish."""
         return self.home / "partial"
 
     def blocks(self) -> dict[int, list[int]]:
-        """Seeds by block: seed k belongs to block k // seeds_per_job, so adding seeds never regroups the others."""
+        """Seeds by block. Seed k belongs to block k // seeds_per_job, so adding seeds never regroups the others."""
         blocks: dict[int, list[int]] = {}
         for seed in sorted(self.experiment.seeds):
             blocks.setdefault(self.block_of(seed), []).append(seed)
@@ -138,7 +130,8 @@ class Store:
     def block_of(self, seed: int) -> int:
         return seed // self.experiment.seeds_per_job
 
-    # what the experiment uses of the store; written anew only if it says something else, for what is younger is redone
+    # Manifests: what the experiment uses of the store. One is rewritten only if its content changes, because Snakemake
+    # repeats every job whose input is newer than its output.
 
     def data_manifest(self, dataset: str) -> Path:
         return self.home / "data" / f"{dataset}.json"
@@ -160,6 +153,11 @@ class Store:
 
     def measurements(self, dataset: str, model: str, block: int, kind: str) -> Path:
         return self.home / "measurements" / dataset / model / f"{kind}_{block}.csv"
+
+    @property
+    def aggregated(self) -> Path:
+        """Digests of the experiment's tables, written last."""
+        return self.home / "aggregated.json"
 
     def figure_data(self, dataset: str) -> Path:
         return self.home / "figure_data" / f"{dataset}.json"
@@ -187,14 +185,35 @@ class Store:
     def all_measurements(self) -> list[Path]:
         return [self.measurements(*part) for part in self.parts()]
 
-    def log(self, rule: str, dataset: str, model: str | None = None, block: int | None = None) -> Path:
-        """Where the workflow writes what a job says."""
-        folder = self.home / "logs" / rule
-        return folder / f"{dataset}.log" if model is None else folder / dataset / f"{model}_{block}.log"
+    def failure(self, rule: str, dataset: str = "", model: str = "", block: int | None = None) -> Path:
+        """Record of why a job failed. The job's log has the same name below `logs/`, with the suffix .log."""
+        folder = self.home / "failures"
+        if model:
+            return folder / rule / dataset / f"{model}_{block}.json"
+        return folder / rule / f"{dataset}.json" if dataset else folder / f"{rule}.json"
+
+    def invalidate(self, path: Path) -> None:
+        """Remove the manifest or seal that stands for a damaged file, so that Snakemake rebuilds the file."""
+        experiment = self.experiment
+        owners = {self.data_dir(dataset): self.data_manifest(dataset) for dataset in experiment.datasets}
+        owners |= {self.extractor_dir(dataset): self.extractor_manifest(dataset) for dataset in experiment.datasets}
+        owners |= {
+            self.run_dir(dataset, model, seed): self.manifest(dataset, model, block)
+            for dataset in experiment.datasets
+            for model in experiment.models
+            for block, seeds in self.blocks().items()
+            for seed in seeds
+        }
+        # what lies in the experiment's own folder stands for itself
+        owners |= {self.home / folder: path for folder in ("data", "extractors", "train", "figure_data")}
+        owners |= {self.home / "measurements": path.with_suffix(".json"), self.home: self.aggregated}
+        owner = next((owners[folder] for folder in (path, *path.parents) if folder in owners), None)
+        if owner is not None:
+            owner.unlink(missing_ok=True)
 
 
 def store_of(home: Path) -> Store:
-    """The store of an experiment by its folder, once it has run."""
+    """The store of an experiment that has run, by its folder. Errors: `UserError`."""
     if not (home / "experiment.json").is_file():
         raise UserError(f"{home}: no experiment.json; valid: the folder of an experiment that ran, as results/default")
     store = Store(load_experiment(home / "experiment.json"), home.parent)

@@ -66,6 +66,7 @@ class Run:
     def __init__(self, directory: Path):
         self.directory = directory
         self.info = read_sealed(directory / RUN)
+        self.loaded: dict[str, np.ndarray] = {}
 
     @property
     def checkpoints(self) -> list[str]:
@@ -86,9 +87,20 @@ class Run:
         return load_file(path)
 
     def samples(self, checkpoint: str, output: str) -> np.ndarray:
-        path = self.directory / str(SampleFile(checkpoint, output))
-        check_sha256(path, self.info["samples"].get(path.name))
-        return read_array(path)
+        """Samples of a checkpoint. Errors: `Damaged`."""
+        name = str(SampleFile(checkpoint, output))
+        return self.loaded[name] if name in self.loaded else self._read_samples(name)
+
+    def _read_samples(self, name: str) -> np.ndarray:
+        check_sha256(self.directory / name, self.info["samples"].get(name))
+        return read_array(self.directory / name)
+
+    def load(self, n: int) -> None:
+        """Read all samples, of which there must be at least `n`, and check the states. Whoever holds the replicate's
+        lock meanwhile can use the samples afterwards, whatever another process writes. Errors: `Damaged`."""
+        self.check_states()
+        self.check_samples(n)
+        self.loaded = {name: self._read_samples(name) for name in self.info["samples"]}
 
     def model(self, checkpoint: str, device: str) -> GenerativeModel:
         """The replicate as it was at a checkpoint."""
@@ -111,7 +123,7 @@ class Run:
     def check_samples(self, n: int) -> None:
         """Raise `Damaged` unless at least `n` samples, or all that there are, are there as they were written."""
         if self.info["n_samples"] < self.most(n):
-            raise Damaged(f"{self.directory}: {self.info['n_samples']} samples, the experiment wants {n}")
+            raise Damaged(self.directory, f"{self.info['n_samples']} samples, the experiment wants {n}")
         for name, digest in self.info["samples"].items():
             check_sha256(self.directory / name, digest)
 

@@ -46,8 +46,12 @@ class ModelSpec:
 class ModelSettings(Settings):
     """Settings of a model; `check` refuses data that it cannot be trained on."""
 
-    def check(self, support: Support) -> None:
-        """Raise `UserError` if the model cannot be trained on data with this support."""
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
+        """Raise `UserError` if the model cannot be trained on data with this support (and spec, if known)."""
+
+    def memory_settings(self) -> list[str]:
+        """Names of the settings that decide how much memory a training needs."""
+        return []
 
     def outputs(self, support: Support) -> tuple[str, ...]:
         """What one sample may be: ("",) unless it can be a draw from p(x|z) or the decoder's mean, or a model has
@@ -83,7 +87,7 @@ class ExternalSettings(ModelSettings):
     bound: Literal["exact", "lower", "estimate"] | None = None
     representation: Literal["dequantised", "binarised"] | None = None
 
-    def check(self, support: Support) -> None:
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
         if self.samples is None:
             raise UserError("samples: missing; valid: a folder of images, or a .npy or .npz file")
         if self.log_likelihoods is None:
@@ -162,6 +166,10 @@ class TrainedSettings(ModelSettings):
     schedule: Literal["constant", "linear", "staged"] = "linear"
     precision: Literal["float32", "tf32", "bf16"] = "float32"
 
+    def memory_settings(self) -> list[str]:
+        width = "channels" if getattr(self, "network", "mlp") != "mlp" else "hidden"
+        return [name for name in ("batch_size", width) if name in type(self).model_fields]
+
 
 class DecoderSettings(TrainedSettings):
     """What all models with networks from and to a latent variable share.
@@ -177,7 +185,7 @@ class DecoderSettings(TrainedSettings):
     channels: Width = 32
     latent_dim: Width = 2
 
-    def check(self, support: Support) -> None:
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
         if self.network != "mlp" and support == "continuous":
             raise UserError(f"network: {self.network} needs images, the dataset holds vectors; valid here: mlp")
         if self.network != "mlp" and not self.hidden:
@@ -203,8 +211,8 @@ class VAESettings(DecoderSettings):
         # the mean of p(x|z) is what papers show of images; of vectors it is no sample of the model at all
         return ("draw",) if support == "continuous" else ("draw", "mean")
 
-    def check(self, support: Support) -> None:
-        super().check(support)
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
+        super().check(support, spec)
         if self.decoder == "bernoulli" and support == "continuous":
             raise UserError(
                 "decoder: bernoulli needs image or binary data, the dataset is unbounded; valid here: gaussian"
@@ -265,7 +273,7 @@ class FlowSettings(TrainedSettings):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
-    def check(self, support: Support) -> None:
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
         if self.precision == "bf16":
             raise UserError("precision: bf16 is too coarse for the maps of a flow; valid here: float32, tf32")
 
@@ -290,7 +298,7 @@ class DiffusionSettings(TrainedSettings):
         # the last is the sampler of the paper, whose bound is measured
         return f"ddim_{self.ddim_steps}", f"ancestral_{self.steps}"
 
-    def check(self, support: Support) -> None:
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
         if support == "binary":
             raise UserError("diffusion has no density on binary data; valid: vectors or images")
         if self.network == "unet" and support == "continuous":

@@ -1,8 +1,7 @@
-"""Join what the jobs have measured: all of it, or what there is of an experiment that did not come to its end."""
+"""Join what the jobs have measured: all of it, or the finished part of an experiment that failed."""
 
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,101 +10,104 @@ from deepgen_bench.report.data import summary
 from deepgen_bench.report.data.paired import load_paired
 from deepgen_bench.report.tables.tables import write_tables
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.measure import STAGES
-from deepgen_bench.storage.damage import Damaged, or_anew
-from deepgen_bench.storage.failures import reason
+from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.failures import read_failure
 from deepgen_bench.storage.files import check_digests, write_digests
+from deepgen_bench.storage.keys import CHECKPOINTS
 from deepgen_bench.storage.measured import check_measured, write_measured
 from deepgen_bench.storage.results import COLUMNS, load_results
 
-# beside metrics.csv, summary.csv and paired.csv
-SEAL = "aggregated.json"
-# what a model that was not measured would have had
+# metric and direction of the row that stands for a measurement which failed
 FIRST = {"sample": ("frechet_distance", "min"), "likelihood": ("log_likelihood", "max")}
+# rule that writes each kind of measurement
+RULES = {"sample": "measure", "likelihood": "likelihood"}
 
 
 def aggregate(store: Store) -> None:
-    """Write the tables of the finished experiment, and clear away those of an unfinished one."""
-    for dataset, model, block, kind in store.parts():
-        path = store.measurements(dataset, model, block, kind)
+    """Write the tables of the finished experiment, and delete those of the unfinished one.
+
+    Errors: `UserError` for a measurement that is missing, `Damaged` for one that is altered.
+    """
+    for part in store.parts():
+        path = store.measurements(*part)
         if not path.is_file():
-            raise UserError(f"{path}: no such file; --partial makes tables of what there is")
-        or_anew(partial(check_measured, path), partial(STAGES[kind], store, dataset, model, block))
-    write_digests(store.home / SEAL, summary.aggregate(store.all_measurements(), store.home))
+            raise UserError(f"{path}: no such file; --partial writes tables of the finished measurements")
+        check_measured(path)
+    write_digests(store.aggregated, summary.aggregate(store.all_measurements(), store.home))
     shutil.rmtree(store.partial, ignore_errors=True)
 
 
-def mend(home: Path) -> None:
-    """Have the tables in an experiment's folder as they were aggregated; what has changed since is made anew.
+def check_aggregated(home: Path) -> None:
+    """Raise `Damaged` if the tables in an experiment's folder are not as aggregated.
 
-    Errors: `Damaged` in a folder without its experiment file.
+    In the folder of an experiment the digests are removed then, so that Snakemake aggregates again.
     """
-    if (home / "experiment.json").is_file() and (home / SEAL).is_file():
-        or_anew(lambda: check_digests(home / SEAL), lambda: aggregate(store_of(home)))
-    elif (home / SEAL).is_file():
-        check_digests(home / SEAL)
+    digests = home / "aggregated.json"
+    if not digests.is_file():
+        return
+    try:
+        check_digests(digests)
+    except Damaged as error:
+        if (home / "experiment.json").is_file():
+            store_of(home).invalidate(error.path)
+        raise
 
 
-def aggregate_partly(store: Store) -> str:
-    """Write what there is to `partial/`, with comparison tables; what is missing has rows of status `failed`.
+def aggregate_partially(store: Store) -> str:
+    """Write the tables of the finished measurements to `partial/`; the others have rows of status `failed`.
 
-    Returns a text that names what is missing, and why where its log says so.
+    Returns a text that names the missing measurements and the reasons that their jobs have recorded.
     """
     shutil.rmtree(store.partial, ignore_errors=True)
-    there: list[Path] = []
-    lost: dict[str, list[str]] = {}
+    finished: list[Path] = []
+    missing: dict[str, list[str]] = {}
     for part in store.parts():
         path = store.measurements(*part)
         try:
             check_measured(path)
-            there.append(path)
-        except Damaged as found:
+            finished.append(path)
+        except Damaged as error:
             dataset, model, block, kind = part
-            why = first_reason(store, *part) or (str(found) if path.is_file() else "not finished")
-            lost.setdefault(f"{kind} metrics: {why}", []).append(f"{dataset}/{model} block {block}")
+            reason = first_failure(store, *part) or (str(error) if path.is_file() else "not finished")
+            missing.setdefault(f"{kind} metrics: {reason}", []).append(f"{dataset}/{model} block {block}")
             stand_in = store.partial / "failed" / f"{dataset}_{model}_{kind}_{block}.csv"
-            write_measured(stand_in, failed_rows(store, *part, why))
-            there.append(stand_in)
-    if not lost and is_newer(store.home / SEAL, there):
-        # it was a later job that failed, and no other run would clear this away
-        return f"{store.home}: all of it is measured, and aggregated"
-    if len(list(store.partial.glob("failed/*.csv"))) == len(there):
+            write_measured(stand_in, failed_rows(store, *part, reason))
+            finished.append(stand_in)
+    if not missing and is_newer(store.aggregated, finished):
+        # a later job failed; the tables in the experiment's folder are complete
+        return f"{store.home}: everything is measured and aggregated"
+    if len(list(store.partial.glob("failed/*.csv"))) == len(finished):
         raise UserError(f"{store.home}: nothing has been measured yet")
-    summary.aggregate(there, store.partial)
+    summary.aggregate(finished, store.partial)
     write_tables(load_results(store.partial), store.partial / "tables", paired=load_paired(store.partial))
-    whole = len(there) - sum(map(len, lost.values()))
-    missing = [f"- {', '.join(blocks)}: {why}" for why, blocks in lost.items()]
-    said = f"{store.partial}: tables of {whole} of {len(there)} parts{'; missing' if missing else ''}"
-    return "\n".join([said, *missing])
+    complete = len(finished) - sum(map(len, missing.values()))
+    lines = [f"- {', '.join(blocks)}: {reason}" for reason, blocks in missing.items()]
+    first = f"{store.partial}: tables of {complete} of {len(finished)} parts{'; missing' if lines else ''}"
+    return "\n".join([first, *lines])
 
 
 def is_newer(path: Path, others: Sequence[Path]) -> bool:
     return path.is_file() and all(path.stat().st_mtime >= other.stat().st_mtime for other in others)
 
 
-def first_reason(store: Store, dataset: str, model: str, block: int, kind: str) -> str:
-    """What the log of the first job in the way of a measurement says of its failure."""
-    logs = [store.log(rule, dataset) for rule in ("prepare", "extractor")]
-    logs += [store.log(rule, dataset, model, block) for rule in ("train", "measure" if kind == "sample" else kind)]
-    return next(filter(None, map(reason, logs)), "")
+def first_failure(store: Store, dataset: str, model: str, block: int, kind: str) -> str:
+    """Reason of the first failed job that a measurement depends on; empty if none has recorded one."""
+    records = [store.failure(rule, dataset) for rule in ("prepare", "extractor")]
+    records += [store.failure(rule, dataset, model, block) for rule in ("train", RULES[kind])]
+    return next(filter(None, map(read_failure, records)), "")
 
 
-def failed_rows(store: Store, dataset: str, model: str, block: int, kind: str, why: str) -> list[dict[str, Any]]:
-    """Rows without a value for what a block would have had."""
+def failed_rows(store: Store, dataset: str, model: str, block: int, kind: str, reason: str) -> list[dict[str, Any]]:
+    """Rows without a value for the replicates of a block whose measurement failed."""
     metric, direction = FIRST[kind]
     common = dict.fromkeys(COLUMNS) | {
         **{"experiment": store.experiment.name, "dataset": dataset, "model": model, "metric": metric},
-        **{
-            "role": store.experiment.model_spec(model).role,
-            "bound": "estimate",
-            "direction": direction,
-            "status": "failed",
-            "reason": why,
-        },
+        **{"role": store.experiment.model_spec(model).role, "bound": "estimate", "direction": direction},
+        **{"status": "failed", "reason": reason},
         **{"reference_split": "test", "protocol_version": str(PROTOCOL_VERSION)},
     }
     return [
         common | {"seed": seed, "checkpoint": checkpoint, "run_id": store.run_id(dataset, model, seed)}
         for seed in store.blocks()[block]
-        for checkpoint in ("final", "best")
+        for checkpoint in CHECKPOINTS
     ]

@@ -9,8 +9,9 @@ from deepgen_bench.studies.estimators.check import judge
 
 def calibrate(store: Store, name: str) -> None:
     """Write the check's lines with their verdicts; whether they are as expected is for the table to say."""
-    entry = store.experiment.calibration[name]
-    lines = store.experiment.check(name)(name, store.experiment.check_settings(name), store).lines()
+    entry = store.experiment.file.calibration[name]
+    check = store.experiment.calibration[name]
+    lines = check.study(name, check.settings, store).lines()
     rows = []
     for line in lines:
         verdict = judge(line, entry.tolerance)

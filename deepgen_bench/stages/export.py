@@ -1,25 +1,27 @@
-"""Write data in the benchmark's order, for a model elsewhere to learn from or to evaluate."""
+"""Write data in the benchmark's order, for training or evaluating a model elsewhere."""
 
 from pathlib import Path
 
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.prepare import open_data
+from deepgen_bench.stages.prepare import write_splits
 from deepgen_bench.storage.files import write_array
 
 
 def export_examples(store: Store, dataset: str, split: str, representation: str | None, output: Path) -> str:
-    """Write a split as a `.npy` file and say what was written; of `test` the examples whose likelihood is measured.
+    """Write a split as a `.npy` file and return a line that describes it; of `test` the examples whose likelihood is
+    measured.
 
     As stored: uint8 grey levels (n, c, h, w) or float64 vectors (n, d). Test images also in a `representation`: float64
-    (n, c·h·w) with the very noise that every model is measured with.
+    (n, c·h·w) with the noise that every model is measured with. The data are prepared first if they are not there.
+    Errors: `UserError`.
     """
     if output.suffix != ".npy":
         raise UserError(f"--output: {output}; valid: a name that ends in .npy")
     experiment = store.experiment
-    # data do not depend on models, whose samples may not be there yet
-    prepared = open_data(Store(experiment.model_copy(update={"models": {}}), store.root), dataset)
+    # without the checks of models, whose files of samples may not exist yet
+    prepared = write_splits(store, dataset)
     if representation and (split != "test" or prepared.spec.levels is None):
         raise UserError(f"--representation: {representation}; valid for test images only, not {dataset}, {split}")
     x = prepared.split(split)

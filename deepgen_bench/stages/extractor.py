@@ -1,5 +1,5 @@
-"""Train the classifier whose features stand in for Inception's on small images. Part of measuring: it opens the test
-split."""
+"""Train the classifier whose features stand in for Inception's on small images. Opens the test split, as measuring
+does."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.seeds import derive_seed
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.files import check_sha256, read_sealed, sha256_of, write_sealed
 
 WEIGHTS, INFO = "classifier.safetensors", "classifier.json"
 
 
 def train_extractor(store: Store, dataset: str) -> None:
-    """Have a classifier of these data in the store: trained on training labels, chosen on validation, with a test
-    accuracy that is high enough."""
+    """Put a classifier of a dataset into the store, unless there is one: trained on the training split, selected on the
+    validation split, with a sufficient test accuracy. Errors: `UserError` if the accuracy is too low."""
     directory = store.extractor_dir(dataset)
     with store.locked(directory):
         digest = open_data(store, dataset).digest
         try:
-            info = checked(directory)
+            info = read_info(directory)
         except Damaged:
             info = {}
         if info.get("data_digest") != digest:
@@ -37,24 +37,24 @@ def train_extractor(store: Store, dataset: str) -> None:
 
 
 def train(store: Store, dataset: str) -> dict[str, Any]:
-    """Train the classifier, write it, and return what its file says. Errors: `UserError` if it is not good enough."""
+    """Train the classifier, write it, and return the content of its information file."""
     from deepgen_bench.metrics.features.classifier import train_classifier
 
-    prepared, made = open_data(store, dataset), store.experiment.dataset(dataset)
+    prepared, source = open_data(store, dataset), store.experiment.dataset(dataset)
     device = open_device(store.experiment.device)
     seed = derive_seed(store.experiment.base_seed, "metric", dataset, "classifier")
 
     def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
         labels = prepared.labels(split)
-        assert labels is not None, "the experiment is checked: no classifier without labels"
+        assert labels is not None, "an experiment with a classifier on data without labels is refused when it is read"
         return prepared.split(split), labels
 
     classifier = train_classifier(*labelled("train"), *labelled("validation"), prepared.spec, seed, device)
     accuracy, n = classifier.accuracy(*labelled("test")), prepared.sizes["test"]
-    if made.minimum_accuracy is not None and accuracy < made.minimum_accuracy:
+    if source.minimum_accuracy is not None and accuracy < source.minimum_accuracy:
         raise UserError(
-            f"extractor of {dataset}: test accuracy {accuracy:.4f} on {n} images, at least {made.minimum_accuracy} is "
-            "needed before its features may serve a metric"
+            f"extractor of {dataset}: test accuracy {accuracy:.4f} on {n} images, at least {source.minimum_accuracy} "
+            "is needed before its features may serve a metric"
         )
     directory = store.extractor_dir(dataset)
     classifier.save(directory / WEIGHTS)
@@ -64,21 +64,21 @@ def train(store: Store, dataset: str) -> dict[str, Any]:
     return info
 
 
-def checked(directory: Path) -> dict[str, Any]:
-    """What is said of the classifier in this folder. Errors: `Damaged` if its weights are not what they were."""
+def read_info(directory: Path) -> dict[str, Any]:
+    """Information on the classifier in a folder. Errors: `Damaged` if its weights are not as written."""
     info = read_sealed(directory / INFO)
     check_sha256(directory / WEIGHTS, info["sha256"])
     return info
 
 
 def load_extractors(store: Store, dataset: str, device: str) -> dict[str, Extractor]:
-    """The extractors that the experiment's metrics name and that this dataset has."""
+    """The extractors that the experiment's metrics use on a dataset, by name. Errors: `Damaged`."""
     extractors: dict[str, Extractor] = {}
     if store.experiment.uses_extractor(dataset, "classifier"):
         from deepgen_bench.metrics.features.classifier import Classifier
 
         directory = store.extractor_dir(dataset)
-        or_anew(lambda: checked(directory), lambda: train_extractor(store, dataset))
+        read_info(directory)
         extractors["classifier"] = Classifier.load(directory / WEIGHTS, device)
     for weights in store.experiment.weights(dataset):
         from deepgen_bench.metrics.features.inception import load_inception

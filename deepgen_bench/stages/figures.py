@@ -1,4 +1,4 @@
-"""Figure data of a dataset: of every model what the report draws, from the replicate with the lowest seed."""
+"""Write the data of a dataset's figures: for every model, from its replicate with the lowest seed."""
 
 import csv
 from math import isfinite
@@ -11,40 +11,37 @@ from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.runtime.seeds import derive_seed
+from deepgen_bench.stages.block import Block
 from deepgen_bench.stages.figure_densities import density, lattice, points
-from deepgen_bench.stages.measure import Block
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.storage.figure_data import write_figure_data
+from deepgen_bench.storage.keys import FINAL
 
-# examples that are shown: images one by one, vectors as a cloud
+# examples shown: images one by one, vectors as a scatter plot
 IMAGES, VECTORS = 36, 1000
 
 Arrays = dict[str, np.ndarray]
 
 
 def write_figures(store: Store, dataset: str) -> None:
-    """Write what the report draws of a dataset and of the runs on it."""
-    prepared = open_data(store, dataset)
+    """Write the figure data of a dataset and of all models on it."""
+    prepared, source = open_data(store, dataset), store.experiment.dataset(dataset)
     test = prepared.split("test")
     arrays: Arrays = {"real": shown(test)}
-    # a density can be drawn of one or two numbers
+    # densities are drawn in one or two dimensions
     axes = lattice(test) if prepared.spec.levels is None and prepared.spec.dim <= 2 else []
     arrays |= {f"axis_{i}": axis for i, axis in enumerate(axes)}
-    made = store.experiment.dataset(dataset)
-    if axes and isinstance(made, SyntheticDataset):
-        arrays["truth"] = np.exp(made.log_prob(points(axes))).reshape([len(axis) for axis in axes])
+    if axes and isinstance(source, SyntheticDataset):
+        arrays["truth"] = np.exp(source.log_prob(points(axes))).reshape([len(axis) for axis in axes])
     models: dict[str, Any] = {}
     with Progress(f"{dataset} figures") as progress:
         for done, model in enumerate(store.experiment.models, 1):
-            runs = [run for block in store.blocks() for run in Block(store, dataset, model, block).runs.values()]
-            models[model] = {"family": store.experiment.model_spec(model).family, "runs": [cost(run) for run in runs]}
-            models[model]["curves"] = {str(run.info["seed"]): curves(run) for run in runs}
-            whole = [run for run in runs if run.info["status"] == "ok"]
-            if whole and models[model]["family"] != "oracle":
-                info, drawn = of_run(store, dataset, model, whole[0], prepared, axes)
-                models[model] |= info
-                arrays |= {f"{model}/{name}": array for name, array in drawn.items()}
+            replicates = [
+                replicate for block in store.blocks() for replicate in Block(store, dataset, model, block).replicates()
+            ]
+            models[model], model_arrays = figure_data_of_model(store, dataset, model, replicates, prepared, axes)
+            arrays |= {f"{model}/{name}": array for name, array in model_arrays.items()}
             progress(done, len(store.experiment.models), model)
     info = {"dataset": dataset, "name": prepared.name, "digest": prepared.digest, "sizes": prepared.sizes}
     info |= {"spec": prepared.spec.to_json(), "models": models}
@@ -52,55 +49,56 @@ def write_figures(store: Store, dataset: str) -> None:
 
 
 def shown(x: np.ndarray) -> np.ndarray:
+    """The first examples, vectors in single precision."""
     return x[:IMAGES] if x.dtype == np.uint8 else x[:VECTORS].astype(np.float32)
 
 
-def curves(run: Run) -> dict[str, list[float]]:
-    """The columns of a replicate's training curves, as long as all are finite; empty for models that have none."""
-    path = run.directory / "curves.csv"
+def figure_data_of_model(
+    store: Store, dataset: str, label: str, replicates: list[Run], prepared: Prepared, axes: list[np.ndarray]
+) -> tuple[dict[str, Any], Arrays]:
+    """Costs and training curves of all replicates; samples, densities and latent space of the first finished one."""
+    spec = store.experiment.model_spec(label)
+    trained = spec.role != "oracle" and spec.family != "external"
+    info: dict[str, Any] = {"role": spec.role, "trained": trained, "runs": [cost(each) for each in replicates]}
+    info["curves"] = {str(each.info["seed"]): curves(each) for each in replicates}
+    finished = [replicate for replicate in replicates if replicate.info["status"] == "ok"]
+    if not finished or spec.role == "oracle":
+        return info, {}
+    replicate = finished[0]
+    outputs = store.experiment.model_settings(label, dataset).outputs(prepared.spec.support)
+    info |= {"shown_seed": replicate.info["seed"], "outputs": list(outputs)}
+    arrays = {f"samples_{output}": shown(replicate.samples(FINAL, output)) for output in outputs}
+    if not trained:
+        return info, arrays
+    model = replicate.model(FINAL, "cpu")
+    seed = derive_seed(store.experiment.base_seed, "figure", dataset)
+    if axes:
+        arrays["density"], info["density"] = density(model, spec.family, axes, seed)
+    if spec.uses_device:
+        info |= add_latent_space(model, prepared, seed, arrays)
+    return info, arrays
+
+
+def curves(replicate: Run) -> dict[str, list[float]]:
+    """Columns of a replicate's training curves, as long as all are finite; empty for models that have none."""
+    path = replicate.directory / "curves.csv"
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
-    # a replicate that diverged ends with others
+    # the last rows of a diverged replicate are not finite
     rows = [row for row in rows if all(isfinite(float(value)) for value in row.values())]
     return {name: [float(f"{float(row[name]):.6g}") for row in rows] for name in (rows[0] if rows else ())}
 
 
-def cost(run: Run) -> dict[str, Any]:
-    """What a replicate is and what it cost; its share of the time of its block."""
-    info = run.info
-    kept = ("seed", "status", "reason", "parameters", "steps", "examples", "best_step", "finished", "digest", "git")
+def cost(replicate: Run) -> dict[str, Any]:
+    """What training a replicate cost: its share of the time of its block, the block's memory, and the platform."""
+    info = replicate.info
+    copied = ("seed", "status", "reason", "parameters", "steps", "examples", "best_step", "finished", "digest", "git")
     share = {"seconds": info["block_seconds"] / len(info["block"]), "together": len(info["block"])}
-    return (
-        {key: info.get(key) for key in kept}
-        | share
-        | {
-            "memory_mb": info["block_peak_memory_mb"],
-            "platform": info["platform"],
-            "identity": info["identity"],
-        }
-    )
+    others = {"memory_mb": info["block_peak_memory_mb"], "platform": info["platform"], "identity": info["identity"]}
+    return {key: info.get(key) for key in copied} | share | others
 
 
-def of_run(
-    store: Store, dataset: str, label: str, run: Run, prepared: Prepared, axes: list[np.ndarray]
-) -> tuple[dict[str, Any], Arrays]:
-    """What is shown of one replicate, and of what kind it is."""
-    outputs = store.experiment.model_settings(label, dataset).outputs(prepared.spec.support)
-    info: dict[str, Any] = {"shown_seed": run.info["seed"], "outputs": list(outputs)}
-    arrays = {f"samples_{output}": shown(run.samples("final", output)) for output in outputs}
-    family = store.experiment.model_spec(label).family
-    if family == "external":
-        return info, arrays
-    model = run.model("final", "cpu")
-    seed = derive_seed(store.experiment.base_seed, "figure", dataset)
-    if axes:
-        arrays["density"], info["density"] = density(model, family, axes, seed)
-    if store.experiment.model_spec(label).uses_device:
-        info |= of_latent(model, prepared, seed, arrays)
-    return info, arrays
-
-
-def of_latent(model: Any, prepared: Prepared, seed: int, arrays: Arrays) -> dict[str, Any]:
-    """Add what shows a model's latent space to `arrays`; what there is to say of it."""
+def add_latent_space(model: Any, prepared: Prepared, seed: int, arrays: Arrays) -> dict[str, Any]:
+    """Add arrays that show a model's latent space to `arrays`, and return information about them."""
     from deepgen_bench.stages import figure_latent as latent
 
     info: dict[str, Any] = {}

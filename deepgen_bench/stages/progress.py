@@ -1,4 +1,4 @@
-"""Progress of a long stage: a bar when a person watches, plain lines when not."""
+"""Progress of a long stage: a bar on a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Call it with (done, total, note). Lines are written at most every `seconds`, and at the end."""
+    """Progress of `label`, reported by calls with (done, total, note). Lines are written at most every `seconds`, and
+    at the end."""
 
     def __init__(self, label: str, seconds: float = 10.0):
         self.label, self.seconds = label, seconds

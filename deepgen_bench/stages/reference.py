@@ -1,4 +1,4 @@
-"""A finished experiment in the form in which others check theirs against it: table, digests and, if wanted, samples."""
+"""References: the table and digests of a finished experiment, and on request samples, for others to verify theirs."""
 
 import gzip
 from functools import cached_property
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.experiment.schema import Experiment, load_experiment
+from deepgen_bench.experiment.load import Experiment, load_experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.runtime.errors import UserError
@@ -31,69 +31,77 @@ from deepgen_bench.storage.results import read_rows
 INFO, TABLE = "reference.json", "metrics.csv.gz"
 
 
-def runs_of(store: Store) -> dict[str, tuple[str, str, int]]:
-    """Dataset, model and seed of all runs of an experiment by run_id."""
-    e = store.experiment
-    wanted = [(dataset, model, seed) for dataset in e.datasets for model in e.models for seed in sorted(e.seeds)]
-    return {store.run_id(*run): run for run in wanted}
+def replicates_of(store: Store) -> dict[str, tuple[str, str, int]]:
+    """Dataset, model and seed of all replicates of an experiment by run id."""
+    experiment = store.experiment
+    return {
+        store.run_id(dataset, model, seed): (dataset, model, seed)
+        for dataset in experiment.datasets
+        for model in experiment.models
+        for seed in sorted(experiment.seeds)
+    }
 
 
 def write_reference(home: Path, output: Path, samples: bool) -> str:
-    """Write the reference folder `output` of the experiment in `home`; with `samples` the final ones too, and the
-    classifiers whose features they were measured by. What only an earlier reference in that folder had is removed."""
+    """Write the reference folder `output` of the experiment in `home`, and return a line that describes it.
+
+    `samples` adds the samples of the final checkpoints and the classifiers whose features they were measured with.
+    Files that only an earlier reference in the folder had are removed. Errors: `UserError`.
+    """
     store = store_of(home)
-    runs = {run_id: Run(store.run_dir(*run)).info for run_id, run in runs_of(store).items()}
-    platforms = {str(info["platform"]): info["platform"] for info in runs.values()}
+    infos = {run_id: Run(store.run_dir(*labels)).info for run_id, labels in replicates_of(store).items()}
+    platforms = {str(info["platform"]): info["platform"] for info in infos.values()}
     if len(platforms) != 1:
-        raise UserError(f"{home}: runs of {len(platforms)} platforms; a reference is made on one")
-    before = files_of(output)
-    kept = write_samples(store, output) if samples else []
+        raise UserError(f"{home}: replicates of {len(platforms)} platforms; valid: a reference is made on one")
+    earlier_files = files_of(output)
+    sample_files = write_samples(store, output) if samples else []
     table = (home / "metrics.csv").read_bytes()
     write_bytes(output / TABLE, gzip.compress(table, mtime=0))
-    info = {
-        "experiment": store.experiment.model_dump(mode="json"),
+    content = {
+        "experiment": store.experiment.file.model_dump(mode="json"),
         "platform": platforms.popitem()[1],
         "protocol_version": PROTOCOL_VERSION,
         "runs": {
             run_id: {key: info[key] for key in ("checkpoints", "data_digest", "status")}
-            for run_id, info in runs.items()
+            for run_id, info in infos.items()
         },
-        "files": {str(path.relative_to(output)): sha256_of(path) for path in [output / TABLE, *kept]},
+        "files": {str(path.relative_to(output)): sha256_of(path) for path in [output / TABLE, *sample_files]},
     }
-    write_sealed(output / INFO, info)
-    for name in before - set(info["files"]):
+    write_sealed(output / INFO, content)
+    for name in earlier_files - set(content["files"]):
         (output / name).unlink(missing_ok=True)
-    return f"{output}: reference of {len(runs)} runs" + (f", with samples of {len(kept)} files" if samples else "")
+    return f"{output}: reference of {len(infos)} runs" + (f", with {len(sample_files)} sample files" if samples else "")
 
 
 def files_of(folder: Path) -> set[str]:
-    """The names of an earlier reference's files; none where there is no readable one."""
+    """Names of the files of an earlier reference; empty if there is no readable one."""
     try:
-        return set(read_sealed(folder / INFO)["files"]) if (folder / INFO).is_file() else set()
+        return set(read_sealed(folder / INFO)["files"])
     except Damaged:
         return set()
 
 
 def write_samples(store: Store, output: Path) -> list[Path]:
-    """Write every replicate's final samples and every classifier; the paths."""
-    kept = []
-    for run_id, (dataset, model, seed) in runs_of(store).items():
-        run = Run(store.run_dir(dataset, model, seed))
-        names = [name for name in run.info["samples"] if SampleFile.parse(name).checkpoint == FINAL]
+    """Write the final samples of every replicate and every classifier, and return the paths."""
+    paths = []
+    for run_id, (dataset, model, seed) in replicates_of(store).items():
+        replicate = Run(store.run_dir(dataset, model, seed))
+        names = [name for name in replicate.info["samples"] if SampleFile.parse(name).checkpoint == FINAL]
         if names:
-            kept.append(output / "samples" / f"{run_id}.npz")
-            # another experiment may have had more
+            paths.append(output / "samples" / f"{run_id}.npz")
+            # another experiment may have drawn more
             n = store.experiment.samples
-            write_arrays(kept[-1], {name.removesuffix(".npy"): read_array(run.directory / name)[:n] for name in names})
+            arrays = {name.removesuffix(".npy"): read_array(replicate.directory / name)[:n] for name in names}
+            write_arrays(paths[-1], arrays)
     for dataset in store.experiment.datasets:
         if store.experiment.uses_extractor(dataset, "classifier"):
-            kept.append(output / "extractors" / f"{dataset}.safetensors")
-            write_bytes(kept[-1], (store.extractor_dir(dataset) / WEIGHTS).read_bytes())
-    return kept
+            paths.append(output / "extractors" / f"{dataset}.safetensors")
+            write_bytes(paths[-1], (store.extractor_dir(dataset) / WEIGHTS).read_bytes())
+    return paths
 
 
 class Reference:
-    """Reads a reference folder, or one that comes with the package, by its name. Errors: `UserError`."""
+    """A reference folder, or one of the package by its name. Errors: `UserError`."""
 
     def __init__(self, path: Path):
         shipped = Path(str(files("deepgen_bench.stages"))) / "references"
@@ -101,18 +109,15 @@ class Reference:
         if not (self.path / INFO).is_file():
             names = ", ".join(sorted(folder.name for folder in shipped.iterdir()))
             raise UserError(f"{path}: no {INFO} in it; valid: a reference folder, or one of the package's: {names}")
-        try:
-            info = read_sealed(self.path / INFO)
-            for name, digest in info["files"].items():
-                check_sha256(self.path / name, digest)
-        except Damaged as error:
-            raise UserError(str(error)) from None
-        if info["protocol_version"] != PROTOCOL_VERSION:
-            found = f"protocol_version {info['protocol_version']}, that of this version is {PROTOCOL_VERSION}"
+        content = read_sealed(self.path / INFO)
+        for name, digest in content["files"].items():
+            check_sha256(self.path / name, digest)
+        if content["protocol_version"] != PROTOCOL_VERSION:
+            found = f"protocol_version {content['protocol_version']}, that of this version is {PROTOCOL_VERSION}"
             raise UserError(f"{self.path}: {found}; the numbers are not comparable")
-        self.platform: dict[str, Any] = info["platform"]
-        self.runs: dict[str, dict[str, Any]] = info["runs"]
-        self._experiment = info["experiment"]
+        self.platform: dict[str, Any] = content["platform"]
+        self.runs: dict[str, dict[str, Any]] = content["runs"]
+        self._experiment = content["experiment"]
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -123,12 +128,12 @@ class Reference:
         return read_rows(self.path / TABLE)
 
     def samples(self, run_id: str) -> dict[str, np.ndarray]:
-        """The final samples of a run by output; none where they are not part of the reference."""
+        """Final samples of a replicate by output; empty if the reference has none."""
         path = self.path / "samples" / f"{run_id}.npz"
         arrays = read_arrays(path) if path.is_file() else {}
         return {SampleFile.parse(name).output: array for name, array in arrays.items()}
 
     def extractor(self, dataset: str) -> Path | None:
-        """The classifier that the samples were measured by."""
+        """File of the classifier that the samples were measured with."""
         path = self.path / "extractors" / f"{dataset}.safetensors"
         return path if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Samples of one trained replicate, as a picture or an array."""
+"""Sample a trained replicate into a picture or an array."""
 
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from deepgen_bench.storage.files import write_array, write_atomic, write_bytes
 
 
 def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int, draw: bool) -> str:
-    """Draw `n` samples of the replicate in `directory`, write `output`, and say what was written."""
+    """Draw `n` samples of the replicate in `directory`, write them to `output`, and return a line that describes it.
+    Errors: `UserError`."""
     if output.suffix not in (".png", ".npy"):
         raise UserError(f"--output: {output}; valid: a name that ends in .png or .npy")
     run = Run(directory)
-    drawn = run.model(checkpoint, open_device("auto")).sample(n, seed)
-    kind = "draw" if draw and "draw" in drawn else list(drawn)[-1]
-    x = drawn[kind]
+    samples = run.model(checkpoint, open_device("auto")).sample(n, seed)
+    kind = "draw" if draw and "draw" in samples else list(samples)[-1]
+    x = samples[kind]
     if output.suffix == ".npy":
         write_array(output, x)
     elif run.spec.levels is not None:

@@ -1,4 +1,4 @@
-"""Score a user's own samples and show the result."""
+"""Score a user's own samples."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ from deepgen_bench.storage.keys import Variant
 def score_files(
     real: Path, generated: Path, extractor: str, weights: Path | None, n: int | None, output: Path | None
 ) -> str:
-    """Measure, write `output` as CSV if asked, and return the table as text."""
+    """Measure, write a CSV file to `output` if given, and return the table as text. Errors: `UserError`."""
     if extractor not in ("inception", "classifier", "data"):
         raise UserError(f"--extractor: {extractor!r}; valid: inception, classifier, data")
     device = "cpu" if extractor == "data" else open_device("auto")

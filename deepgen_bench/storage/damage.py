@@ -1,23 +1,13 @@
-"""Files of the store that are gone or not what their digest says: named, and made anew by the stage that makes them."""
+"""The error of a file in the store that cannot be used."""
 
-import sys
-from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
 
 from deepgen_bench.runtime.errors import UserError
 
-T = TypeVar("T")
-
 
 class Damaged(UserError):
-    """A file of the store that cannot be used; the message names it and says why."""
+    """A file or folder of the store is missing or not what its digest says. `path` names it."""
 
-
-def or_anew(read: Callable[[], T], make: Callable[[], object]) -> T:
-    """What `read` gives; if it finds something `Damaged`, that is said on stderr and `make` makes it anew first."""
-    try:
-        return read()
-    except Damaged as found:
-        print(f"{found}; it is made anew", file=sys.stderr)
-    make()
-    return read()
+    def __init__(self, path: Path, why: str):
+        super().__init__(f"{path}: {why}")
+        self.path = path

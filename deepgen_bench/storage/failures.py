@@ -1,25 +1,49 @@
-"""Why jobs of the workflow have ended without a result, as their logs tell it."""
+"""Why jobs of the workflow failed: a small JSON file for each, written by the job itself."""
 
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from signal import Signals
 
-# the error line of the command line; what a signal or a fault in the program leaves
-REASON = re.compile(r"^error: (.+)|^(\S*: stopped by SIG.+)|^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*)")
+from deepgen_bench.runtime.errors import UserError, printable
+from deepgen_bench.storage.files import read_json, write_json
 
 
-def reason(log: Path) -> str:
-    """The line at the end of a job's log that says why it failed; empty if it does not say so."""
+@contextmanager
+def recorded_failure(path: Path) -> Iterator[None]:
+    """Run a job; if it fails, write the reason to `path`. The record of an earlier attempt is removed first."""
+    path.unlink(missing_ok=True)
     try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
+        yield
+    except BaseException as error:
+        if reason := reason_of(error):
+            with suppress(UserError):  # on a full disk the job's own error is what counts
+                write_json(path, {"reason": reason})
+        raise
+
+
+def reason_of(error: BaseException) -> str:
+    """One line that says why a job ended with this error; empty if it ended well."""
+    if isinstance(error, SystemExit):
+        # a training that a signal has stopped exits with 128 + the signal's number
+        number = error.code - 128 if isinstance(error.code, int) else 0
+        return f"stopped by {Signals(number).name}" if number > 0 else ""
+    if isinstance(error, UserError):
+        return str(error)
+    message = printable(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def read_failure(path: Path) -> str:
+    """The reason in a record; empty if there is none."""
+    try:
+        return str(read_json(path)["reason"])
+    except (UserError, KeyError, TypeError):
         return ""
-    found = REASON.match(lines[-1]) if lines else None
-    return next(filter(None, found.groups()), "") if found else ""
 
 
-def failed_logs(folder: Path, since: float) -> Iterator[tuple[Path, str]]:
-    """The logs in `folder` written after a time (seconds of the epoch) that tell of a failure, with the reason."""
-    for log in sorted(folder.rglob("*.log")):
-        if log.stat().st_mtime >= since and (why := reason(log)):
-            yield log, why
+def failures_since(folder: Path, since: float) -> Iterator[tuple[Path, str]]:
+    """Records below `folder` that were written after a time (seconds since the epoch), with their reasons."""
+    for path in sorted(folder.rglob("*.json")):
+        if path.stat().st_mtime >= since and (reason := read_failure(path)):
+            yield path, reason

@@ -80,15 +80,15 @@ def write_sealed(path: Path, data: dict[str, Any]) -> None:
 
 def read_sealed(path: Path) -> dict[str, Any]:
     """What `write_sealed` wrote. Errors: `Damaged` if the file is gone or says anything else."""
+    if not path.is_file():
+        raise Damaged(path, "no such file")
     try:
         data = read_json(path)
         whole = data.pop(SEAL) == seal_of(data)
-    except UserError as error:
-        raise Damaged(str(error)) from None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (UserError, AttributeError, KeyError, TypeError, ValueError):
         whole = False
     if not whole:
-        raise Damaged(f"{path}: damaged (it is not what its seal says)")
+        raise Damaged(path, "damaged (it is not what its seal says)")
     return data
 
 
@@ -99,9 +99,9 @@ def seal_of(data: dict[str, Any]) -> str:
 def check_sha256(path: Path, expected: str | None) -> None:
     """Raise `Damaged` unless the file is there with this SHA-256."""
     if not path.is_file():
-        raise Damaged(f"{path}: no such file")
+        raise Damaged(path, "no such file")
     if sha256_of(path) != expected:
-        raise Damaged(f"{path}: damaged (its sha256 is not {expected})")
+        raise Damaged(path, f"damaged (its sha256 is not {expected})")
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

@@ -133,7 +133,13 @@ class VectorName:
 
     def at(self, checkpoint: str, run_id: "RunId | str" = "") -> str:
         """The name in a replicate's archive, or with a `run_id` in that of an experiment."""
-        return self.of_run(f"{self}_{checkpoint}", run_id) if run_id else f"{self}_{checkpoint}"
+        name = self.at_checkpoint(str(self), checkpoint)
+        return self.of_run(name, run_id) if run_id else name
+
+    @staticmethod
+    def at_checkpoint(name: str, checkpoint: str) -> str:
+        """The name in a replicate's archive of the values that are called `name` at a checkpoint."""
+        return f"{name}_{checkpoint}"
 
     @staticmethod
     def of_run(name: str, run_id: "RunId | str") -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from deepgen_bench.experiment.schema import load_experiment
+from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.config_file import read_config
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.experiment.plan import Plan

@@ -1,0 +1,274 @@
+"""Read an experiment file and resolve it: every name to its plug-in, every mapping of settings to its class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deepgen_bench.datasets.base import Dataset
+from deepgen_bench.experiment.config_file import check_plain, read_config
+from deepgen_bench.experiment.schema import DatasetEntry, ExperimentFile
+from deepgen_bench.experiment.validation import validated
+from deepgen_bench.metrics.features.inception_weights import check_weights, published
+from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
+from deepgen_bench.models.specs import ModelSettings, ModelSpec
+from deepgen_bench.plugins import CHECKS, CLAIMS, DATASETS, METRICS, MODELS, Settings
+from deepgen_bench.runtime.errors import UserError, named
+from deepgen_bench.storage.downloads import Download
+
+T = TypeVar("T")
+
+SHARED_FOLDERS = ("data", "extractors", "runs")
+"""Folders of the results folder that experiments share; no experiment can have such a name."""
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model of the experiment: its registered name and what is registered under it."""
+
+    name: str
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class ResolvedDataset:
+    """A dataset of the experiment, with the settings that each model and each family of sample metrics has on it."""
+
+    dataset: Dataset
+    budget: int
+    models: Mapping[str, ModelSettings]
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ResolvedStudy:
+    """A calibration check or textbook claim of the experiment: its class and settings."""
+
+    study: Any
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment whose names and settings are resolved; equal where the files say the same."""
+
+    file: ExperimentFile
+    datasets: Mapping[str, ResolvedDataset] = field(compare=False)
+    models: Mapping[str, ResolvedModel] = field(compare=False)
+    calibration: Mapping[str, ResolvedStudy] = field(compare=False)
+    theory: Mapping[str, ResolvedStudy] = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def base_seed(self) -> int:
+        return self.file.base_seed
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.file.seeds
+
+    @property
+    def seeds_per_job(self) -> int:
+        return self.file.seeds_per_job
+
+    @property
+    def device(self) -> str:
+        return self.file.device
+
+    @property
+    def checkpoint_seconds(self) -> float:
+        return self.file.checkpoint_seconds
+
+    @property
+    def samples(self) -> int:
+        return self.file.samples
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the families of sample metrics."""
+        return list(self.file.metrics)
+
+    @property
+    def likelihood(self) -> LikelihoodSettings | None:
+        return self.file.likelihood
+
+    @property
+    def annealed_seeds(self) -> list[int]:
+        """Seeds of the replicates whose likelihoods are also estimated by annealing from the prior."""
+        ais = self.likelihood.ais if self.likelihood else None
+        return sorted(self.seeds)[: ais.seeds] if ais else []
+
+    def dataset(self, label: str) -> Dataset:
+        return self.datasets[label].dataset
+
+    def model_spec(self, label: str) -> ModelSpec:
+        return self.models[label].spec
+
+    def model_settings(self, model: str, dataset: str) -> ModelSettings:
+        """Hyper-parameters of a model on a dataset."""
+        return self.datasets[dataset].models[model]
+
+    def metric_settings(self, family: str, dataset: str) -> Any:
+        """Settings of a family of sample metrics on a dataset."""
+        return self.datasets[dataset].metrics[family]
+
+    def uses_extractor(self, dataset: str, extractor: str) -> bool:
+        """Whether sample metrics on a dataset need a feature network."""
+        data = self.dataset(dataset)
+        settings = self.datasets[dataset].metrics.values()
+        return any(
+            extractor in each.extractors_for(data.support, data.has_labels)
+            for each in settings
+            if hasattr(each, "extractors_for")
+        )
+
+    def weights(self, dataset: str) -> list[Path | None]:
+        """Files with Inception's weights that sample metrics on a dataset need; None stands for the download cache."""
+        needed = self.uses_extractor(dataset, "inception")
+        return [self.metric_settings("fidelity", dataset).inception_weights] if needed else []
+
+    def downloads(self) -> list[Download]:
+        """Public files that the experiment needs, each once."""
+        files: list[Download] = []
+        for label in self.datasets:
+            files += [*self.dataset(label).downloads(), *map(published, self.weights(label))]
+        return list(dict.fromkeys(files))
+
+    def check_files(self) -> None:
+        """Raise `UserError` for files of weights and samples that cannot be used, before any job needs them."""
+        for label, resolved in self.datasets.items():
+            for weights in self.weights(label):
+                named(f"metrics.fidelity.inception_weights on datasets.{label}", lambda w=weights: check_weights(w))
+            support = resolved.dataset.support
+            for model, settings in resolved.models.items():
+                named(f"models.{model} on datasets.{label}", lambda s=settings, d=support: s.check_files(self.seeds, d))
+
+
+def load_experiment(source: Path | Mapping[str, Any]) -> Experiment:
+    """Read and check an experiment file, or the same as a mapping. Errors: `UserError`."""
+    if isinstance(source, Path):
+        data = read_config(source)
+        return named(str(source), lambda: resolve(data))
+    return resolve(source)
+
+
+def resolve(data: Any) -> Experiment:
+    """The experiment that plain data describe, with all checks that need neither data files nor torch."""
+    if not isinstance(data, dict):
+        raise UserError(f"expected a mapping of keys, found {type(data).__name__}")
+    check_plain(data)
+    file = validated(ExperimentFile, data, "")
+    _check_file(file)
+    models: dict[str, ResolvedModel] = {}
+    datasets = {label: _resolve_dataset(file, label, entry, models) for label, entry in file.datasets.items()}
+    calibration = {
+        label: _resolve_study(CHECKS, entry.check or label, entry.settings, f"calibration.{label}", "check")
+        for label, entry in file.calibration.items()
+    }
+    theory = {
+        label: _resolve_study(CLAIMS, entry.claim or label, entry.settings, f"theory.{label}", "claim")
+        for label, entry in file.theory.items()
+    }
+    experiment = Experiment(file, datasets, models, calibration, theory)
+    for label in calibration:
+        _check_calibration(experiment, label)
+    for label in theory:
+        _check_claim(experiment, label)
+    for label, paper in file.published.items():
+        for dataset, values in paper.values.items():
+            _check_labels(experiment, f"published.{label}.values", [(dataset, model) for model in values])
+    return experiment
+
+
+def _check_file(file: ExperimentFile) -> None:
+    if file.name in SHARED_FOLDERS:
+        raise UserError(f"name: {file.name} is a folder that experiments share; valid: any other name")
+    if not file.metrics and file.likelihood is None:
+        raise UserError("metrics: empty, and likelihood is null; valid: at least one of them")
+    if len(set(file.seeds)) < len(file.seeds):
+        raise UserError(f"seeds: each seed once, found {list(file.seeds)}")
+    ks = file.likelihood.k if file.likelihood else (1,)
+    if any(big % small or big == small for small, big in zip(ks, ks[1:], strict=False)):
+        raise UserError(f"likelihood.k: ascending numbers that each divide the next, found {list(ks)}")
+
+
+def _resolve_dataset(
+    file: ExperimentFile, label: str, entry: DatasetEntry, models: dict[str, ResolvedModel]
+) -> ResolvedDataset:
+    """A dataset with all settings on it; models are resolved into `models` when the first dataset needs them."""
+    key = f"datasets.{label}"
+    cls = named(f"{key}.dataset", lambda: DATASETS[entry.dataset or label])
+    dataset: Dataset = cls(validated(cls.Settings, entry.settings, f"{key}.settings"))
+    for kind, names, valid in (("models", entry.models, file.models), ("metrics", entry.metrics, file.metrics)):
+        for name in names:
+            if name not in valid:
+                raise UserError(f"{key}.{kind}.{name}: not in this experiment; valid: {', '.join(valid)}")
+    model_settings: dict[str, ModelSettings] = {}
+    for model, model_entry in file.models.items():
+        if model not in models:
+            name = model_entry.model or model
+            models[model] = ResolvedModel(name, named(f"models.{model}.model", lambda n=name: MODELS[n]))
+        settings = _merged(
+            models[model].spec.settings,
+            (model_entry.settings, f"models.{model}.settings"),
+            (entry.models.get(model, {}), f"{key}.models.{model}"),
+        )
+        named(f"models.{model} on {key}", lambda s=settings: s.check(dataset.support))
+        model_settings[model] = settings
+    metric_settings: dict[str, Any] = {}
+    for family, family_settings in file.metrics.items():
+        cls = named(f"metrics.{family}", lambda f=family: METRICS[f].Settings)
+        settings = _merged(
+            cls, (family_settings, f"metrics.{family}"), (entry.metrics.get(family, {}), f"{key}.metrics.{family}")
+        )
+        if hasattr(settings, "check"):
+            named(f"metrics.{family} on {key}", lambda s=settings: s.check(dataset.support, dataset.has_labels))
+        metric_settings[family] = settings
+    return ResolvedDataset(dataset, entry.budget, model_settings, metric_settings)
+
+
+def _merged(cls: Any, general: tuple[Mapping[str, Any], str], special: tuple[Mapping[str, Any], str]) -> Any:
+    """Settings of class `cls` from general ones and their overrides, each with its key for errors."""
+    validated(cls, general[0], general[1])
+    return validated(cls, {**general[0], **special[0]}, special[1])
+
+
+def _resolve_study(registry: Any, name: str, settings: Mapping[str, Any], key: str, kind: str) -> ResolvedStudy:
+    study = named(f"{key}.{kind}", lambda: registry[name])
+    return ResolvedStudy(study, validated(study.Settings, settings, f"{key}.settings"))
+
+
+def _check_labels(experiment: Experiment, key: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Raise `UserError` for a (dataset, model) that is not in the experiment."""
+    for dataset, model in pairs:
+        for kind, name, valid in (("dataset", dataset, experiment.datasets), ("model", model, experiment.models)):
+            if name not in valid:
+                raise UserError(f"{key}: the {kind} {name} is not in this experiment; valid: {', '.join(valid)}")
+
+
+def _check_claim(experiment: Experiment, label: str) -> None:
+    claim = experiment.theory[label]
+    needs = claim.study.needs(claim.settings)
+    _check_labels(experiment, f"theory.{label}.settings", needs)
+    if needs and not experiment.metrics:
+        raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
+
+
+def _check_calibration(experiment: Experiment, label: str) -> None:
+    check = experiment.calibration[label]
+    if not check.study.needs_runs:
+        return
+    if experiment.likelihood is None:
+        raise UserError(f"calibration.{label}: it needs likelihoods, and likelihood is null")
+    settings: Any = check.settings
+    for key, name, valid in (
+        ("dataset", settings.dataset, experiment.datasets),
+        ("model", settings.model, experiment.models),
+        ("seed", settings.seed, experiment.seeds),
+    ):
+        if name not in valid:
+            found = f"{name}: not in this experiment; valid: {', '.join(map(str, valid))}"
+            raise UserError(f"calibration.{label}.settings.{key}: {found}")
