@@ -36,9 +36,9 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" fo
 
 # a whole file, and parts of the line
 FILES: dict[str, tuple[str | bytes, list[str]]] = {
-    "key twice": (TRIAL + "models: {gan: {}}\n", ["'models' stands twice", "(lines 4 and 5); valid: each key once"]),
-    "nested key twice": (TRIAL + "metrics: {transport: {n: 5, n: 6}}", ["'n' stands twice in one mapping"]),
-    "label twice": (TRIAL.replace("gan: {}", 'vae: {}, "vae": {}'), ["'vae' stands twice"]),
+    "key twice": (TRIAL + "models: {gan: {}}\n", ["duplicate key 'models'", "(lines 4 and 5); valid: each key once"]),
+    "nested key twice": (TRIAL + "metrics: {transport: {n: 5, n: 6}}", ["duplicate key 'n'"]),
+    "label twice": (TRIAL.replace("gan: {}", 'vae: {}, "vae": {}'), ["duplicate key 'vae'"]),
     "tab": ("name: trial\n\tdatasets: {}", ["not valid YAML", "'\\t'"]),
     "nul byte": (TRIAL.encode() + b"\0", ["not valid YAML", "unacceptable character #x0000"]),
     "UTF-16": (TRIAL.encode("utf-16"), ["not valid YAML", "'utf-8' codec can't decode"]),
@@ -50,7 +50,7 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown tag": (TRIAL + "x: !include other.yaml", ["not valid YAML", "!include"]),
     "undefined alias": (TRIAL + "metrics: *none", ["not valid YAML", "undefined alias"]),
     "alias of itself": (TRIAL + "metrics: &m {transport: *m}", ["the alias on line 5 contains itself"]),
-    "aliases that explode": (LAUGHS, ["with its aliases written out it has more than 100000 values"]),
+    "aliases that explode": (LAUGHS, ["more than 100000 values with its aliases expanded"]),
     "very deep": (TRIAL + f"metrics: {DEEP}", ["nested too deeply"]),
     "deep": (TRIAL + f"metrics: {SHALLOW}", ["nested too deeply; valid: at most 20 levels"]),
     "merge of a list": (TRIAL + "<<: [1]", ["not valid YAML", "expected a mapping for merging"]),
@@ -119,7 +119,7 @@ def test_wrong_experiment_files(content: str | bytes, expected: list[str], tmp_p
 
 
 JSON_FILES: dict[str, tuple[str, list[str]]] = {
-    "key twice": ('{"name": "a", "name": "b"}', ["'name' stands twice in one mapping; valid: each key once"]),
+    "key twice": ('{"name": "a", "name": "b"}', ["duplicate key 'name'; valid: each key once"]),
     "deep": ('{"a":' * 100_000 + "1" + "}" * 100_000, ["nested too deeply"]),
     "lone surrogate": ('{"name": "\\ud800"}', ["name: text without zero bytes and lone surrogates", "'\\ud800'"]),
     "not a number": (
@@ -687,7 +687,7 @@ def test_wrong_arguments(
 @pytest.mark.parametrize(
     ("content", "arguments", "expected"),
     [
-        (TRIAL + "models: {}", ["check", "x.yaml"], "error: x.yaml: 'models' stands twice"),
+        (TRIAL + "models: {}", ["check", "x.yaml"], "error: x.yaml: duplicate key 'models'"),
         (TRIAL, ["train", "x.yaml", "--dataset", "x"], "error: Missing option '--model'"),
         (TRIAL.replace("gan:", '"\\e[1m":'), ["check", "x.yaml"], "error: x.yaml: models.'\\x1b[1m': string should"),
         (

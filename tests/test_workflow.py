@@ -222,7 +222,7 @@ def test_a_broken_experiment_ends_with_one_line(empty: Project) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": "{vae: {}}\nmodels: {gan: {}}"}, "/variant.yaml: 'models' stands twice in one mapping (lines "),
+        ({"models": "{vae: {}}\nmodels: {gan: {}}"}, "/variant.yaml: duplicate key 'models' (lines "),
         ({"datasets": "{npz: {budget: 9, settings: {path: none.npz}}}"}, "error: none.npz: no such file"),
         ({"datasets": "{image_folder: {budget: 9, settings: {path: none}}}"}, "error: none: not a folder"),
         (

@@ -1,4 +1,4 @@
-"""Read a configuration file as plain data: what JSON can say, whether it is written in YAML or in JSON."""
+"""Read a configuration file in YAML or JSON as plain data, restricted to what JSON can represent."""
 
 import json
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from deepgen_bench.runtime.errors import UserError, shown
 
 MAXIMUM_DEPTH = 20
 MAXIMUM_VALUES = 100_000
-LARGEST = 10**15  # up to it every program that reads JSON keeps each digit
+LARGEST = 10**15  # below it every JSON reader keeps all digits
 
 
 class Unfit(ValueError):
-    """Why a text is no configuration, though it may be YAML or JSON."""
+    """A text that is valid YAML or JSON but not a valid configuration."""
 
 
 class Loader(yaml.SafeLoader):
-    """YAML without the traps: a key given twice is an error, and so is an alias that contains itself or explodes."""
+    """Safe YAML loader that refuses duplicate keys and aliases that contain themselves or expand without bound."""
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -33,7 +33,7 @@ class Loader(yaml.SafeLoader):
         return node
 
     def count(self, node: Any, known: dict[Any, int | None]) -> int:
-        """The number of values that `node` stands for, aliases written out."""
+        """Number of values in `node` with its aliases expanded."""
         if node in known:
             size = known[node]
             if size is None:
@@ -44,13 +44,13 @@ class Loader(yaml.SafeLoader):
         nodes = [each for part in parts for each in (part if isinstance(part, tuple) else (part,))]
         known[node] = size = 1 + sum(self.count(each, known) for each in nodes)
         if size > MAXIMUM_VALUES:
-            raise Unfit(f"with its aliases written out it has more than {MAXIMUM_VALUES} values")
+            raise Unfit(f"more than {MAXIMUM_VALUES} values with its aliases expanded")
         return size
 
 
 def read_config(path: Path) -> Any:
-    """The content of a YAML or (suffix `.json`) JSON file as plain data. Errors: `UserError` naming the file."""
-    # YAML 1.1 would read the 1e-05 of a JSON file as text
+    """Content of a YAML file, or of a JSON file (suffix `.json`), as plain data. Errors: `UserError` naming the file."""
+    # a YAML 1.1 parser would read the number 1e-05 of a JSON file as text
     kind, parse = ("JSON", parse_json) if path.suffix == ".json" else ("YAML", parse_yaml)
     try:
         data = parse(path.read_text(encoding="utf-8-sig"))
@@ -81,14 +81,14 @@ def refuse_repeats(keys: Iterable[tuple[str, int | None]]) -> None:
     for key, line in keys:
         if key in lines:
             where = "" if line is None else f" (lines {lines[key]} and {line})"
-            raise Unfit(f"{key!r} stands twice in one mapping{where}; valid: each key once")
+            raise Unfit(f"duplicate key {key!r}{where}; valid: each key once in a mapping")
         lines[key] = line
 
 
 def check_plain(data: Any, parts: tuple[Any, ...] = ()) -> None:
-    """Raise a `UserError` naming the key of what is not plain data: mappings, lists, text, numbers, truth, nothing.
+    """Raise `UserError` naming the key of a value that is not a mapping, list, text, number, boolean or null.
 
-    YAML knows dates and bytes besides, and text may hold what no file name and no JSON file can.
+    YAML also has dates and bytes, and text can hold characters that neither file names nor JSON allow.
     """
     where = key_text(parts)
     if len(parts) > MAXIMUM_DEPTH:
@@ -113,5 +113,5 @@ def check_plain(data: Any, parts: tuple[Any, ...] = ()) -> None:
 
 
 def key_text(parts: Iterable[Any]) -> str:
-    """A place in the file as `datasets.digits.budget`."""
+    """Path of a key in the file, such as `datasets.digits.budget`."""
     return ".".join(text if (text := str(part)).isprintable() and len(text) <= 80 else shown(part) for part in parts)

@@ -1,8 +1,8 @@
-"""What the workflow needs of an experiment: targets, inputs, and what each job's numbers depend on. Imports no torch.
+"""The jobs of an experiment for Snakemake: inputs, and what each job's numbers depend on. Imports no torch.
 
-Snakemake does not see edits inside the package, and would see every touched file if it did. So each rule has the
-canonical JSON of what decides its numbers as a parameter: settings and a digest of the parsed code. What can change
-numbers reruns, and Snakemake shows the difference; nothing else does.
+Snakemake does not see edits inside the package, and would see every touched file if it did. So each rule has a
+parameter with canonical JSON of everything that decides its numbers: settings and a digest of the parsed code. A job
+runs again when this text changes, and Snakemake shows the difference; nothing else makes it run again.
 """
 
 import shutil
@@ -21,12 +21,12 @@ from deepgen_bench.runtime.locks import holder, take
 from deepgen_bench.storage.failures import failures_since
 from deepgen_bench.storage.files import canonical_json, sha256_of, write_text
 
-# bytes: less than any job writes
+# bytes of free space below which a disk counts as full; every job writes more
 LITTLE_SPACE = 1_000_000
 
 
 class Plan:
-    """Paths and identities of the jobs of one experiment."""
+    """Inputs and identities of the jobs of one experiment."""
 
     def __init__(self, experiment: Experiment, root: Path = Path("results")):
         self.experiment, self.store = experiment, Store(experiment, root)
@@ -34,11 +34,11 @@ class Plan:
 
     @property
     def experiment_file(self) -> Path:
-        """The resolved experiment, which all jobs read."""
+        """The experiment file with all defaults, which all jobs read."""
         return self.store.home / "experiment.json"
 
     def begin(self) -> None:
-        """Lock the experiment's folder for this process and write the experiment file, which the jobs read."""
+        """Lock the experiment's folder for this process and write the experiment file. Errors: `UserError`."""
         path = self.store.home / ".lock"
         self.lock = take(path)
         if self.lock is None:
@@ -48,7 +48,7 @@ class Plan:
         write_text(self.experiment_file, self.experiment.file.model_dump_json(indent=1) + "\n")
 
     def failures(self) -> list[str]:
-        """One line for each job that has failed since the beginning, and for a full disk, which jobs cannot log."""
+        """One line for each job that has failed since `begin`, and one for a full disk, where jobs record nothing."""
         home = self.store.home
         errors = [
             f"error: {reason} ({home / 'logs' / record.relative_to(home / 'failures').with_suffix('.log')})\n"
@@ -59,8 +59,8 @@ class Plan:
         return [*errors, *([full] if free < LITTLE_SPACE else [])]
 
     def prepare(self, dataset: str) -> str:
-        made = self.experiment.dataset(dataset)
-        return canonical_json(self.store.data_identity(dataset) | {"source": made.fingerprint()})
+        source = self.experiment.dataset(dataset).fingerprint()
+        return canonical_json(self.store.data_identity(dataset) | {"source": source})
 
     def extractor(self, dataset: str) -> str:
         return canonical_json({"code": stage_identity("classifier")})
@@ -77,7 +77,7 @@ class Plan:
         )
 
     def sources(self, dataset: str, model: str, block: int) -> dict[str, list[str]]:
-        """Stamps of the user's own files that the replicates are made of; the job looks at what is in them."""
+        """Stamps of the user's own files that the replicates consist of; the job itself compares their content."""
         settings = self.experiment.model_settings(model, dataset)
         paths = [path for seed in self.store.blocks()[block] for path in settings.sources(seed) or ()]
         for path in paths:
@@ -90,7 +90,7 @@ class Plan:
         for name in self.experiment.metrics:
             code = code_identity(METRICS.target(name).split(":")[0])
             families[name] = [self.experiment.metric_settings(name, dataset).identity(), code]
-        # the classifier's code is in the path of its weights
+        # the path of the classifier's weights already depends on its code
         inception = self.experiment.uses_extractor(dataset, "inception")
         extractors = [stage_identity("inception")] if inception else []
         return canonical_json({"families": families, "extractors": extractors, "protocol": PROTOCOL_VERSION})
@@ -109,7 +109,7 @@ class Plan:
         return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
 
     def calibration_inputs(self, check: str) -> list[Path]:
-        """The likelihoods of the run that a check looks at."""
+        """Files of likelihoods that a check reads."""
         if not self.experiment.calibration[check].study.needs_runs:
             return []
         settings: Any = self.experiment.calibration[check].settings
@@ -119,7 +119,7 @@ class Plan:
     def claim(self, label: str) -> str:
         entry = self.experiment.file.theory[label].model_dump(mode="json")
         claim = self.experiment.theory[label].study
-        # models are found by name, which the code of the claim does not show
+        # models are found by name, so the claim's imports do not show their code
         specs = [MODELS[name] for name in claim.trains]
         code = code_identity(claim.__module__, *(spec.implementation.split(":")[0] for spec in specs))
         defaults = [spec.settings().identity() for spec in specs]
@@ -128,7 +128,7 @@ class Plan:
         )
 
     def claim_inputs(self, label: str) -> list[Path]:
-        """The measurements of runs that a claim looks at."""
+        """Files of measurements that a claim reads."""
         claim = self.experiment.theory[label]
         needs = claim.study.needs(claim.settings)
         blocks = self.store.blocks()
@@ -163,11 +163,11 @@ class Plan:
         return canonical_json({"code": code, "templates": digests, "published": self.published()})
 
     def manifests(self, dataset: str) -> list[Path]:
-        """What says that all models have been trained on a dataset."""
+        """Manifests of all models trained on a dataset."""
         blocks = self.store.blocks()
         return [self.store.manifest(dataset, model, block) for model in self.experiment.models for block in blocks]
 
     def extractor_files(self, dataset: str) -> list[Path]:
-        """The classifier, where the experiment's metrics use it."""
+        """Manifest of the classifier, if sample metrics on the dataset use it."""
         used = self.experiment.uses_extractor(dataset, "classifier")
         return [self.store.extractor_manifest(dataset)] if used else []

@@ -1,4 +1,4 @@
-"""The one exception a user should ever see."""
+"""Errors caused by wrong input, and how their messages are written."""
 
 from typing import Any
 
