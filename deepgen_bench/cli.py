@@ -174,9 +174,9 @@ def tables(
     ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
+    from deepgen_bench.report.data.experiments import published_in
     from deepgen_bench.report.data.paired import load_paired
-    from deepgen_bench.report.data.published import published_in
-    from deepgen_bench.report.tables.tables import write_tables
+    from deepgen_bench.report.tables.write import write_tables
     from deepgen_bench.stages.aggregate import mend
     from deepgen_bench.storage.results import load_results
 
@@ -205,7 +205,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report: one HTML page that needs nothing else, and its figures as SVG and PDF."""
-    from deepgen_bench.report.page.page import write_report
+    from deepgen_bench.report.page.write import write_report
     from deepgen_bench.stages.aggregate import mend
 
     for each in folder:
@@ -221,7 +221,7 @@ def show(
 ) -> None:
     """Print comparison tables."""
     from deepgen_bench.report.data.paired import load_paired
-    from deepgen_bench.report.tables.tables import show as render
+    from deepgen_bench.report.tables.write import show as render
     from deepgen_bench.storage.results import load_results
 
     width = shutil.get_terminal_size((120, 24)).columns

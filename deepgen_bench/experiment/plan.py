@@ -142,7 +142,7 @@ class Plan:
 
     def tables(self) -> str:
         return canonical_json(
-            {"code": code_identity("deepgen_bench.report.tables.tables"), "published": self.published()}
+            {"code": code_identity("deepgen_bench.report.tables.write"), "published": self.published()}
         )
 
     def published(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Plan:
     def report(self) -> str:
         templates = resources.files("deepgen_bench.report.page") / "templates"
         digests = [sha256_of(Path(str(file))) for file in sorted(templates.iterdir(), key=lambda file: file.name)]
-        code = code_identity("deepgen_bench.report.page.page")
+        code = code_identity("deepgen_bench.report.page.write")
         return canonical_json({"code": code, "templates": digests, "published": self.published()})
 
     def manifests(self, dataset: str) -> list[Path]:

@@ -1,21 +1,23 @@
-"""One colour and one shape for a model wherever it is drawn, told apart by colour-blind readers too."""
+"""Colours and marker shapes of models, the same in every figure and distinguishable by colour-blind readers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from deepgen_bench.report.data.selection import ORACLE
-
-# Okabe and Ito's, without black and the light yellow, then Tol's: readable on white and on near-black
+# Okabe and Ito's colours without black and light yellow, then Tol's: readable on white and on near-black
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999933", "#AA4499", "#44AA99", "#CC6677"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 GREY = "#808080"
 
 
-def colours(models: Sequence[str]) -> dict[str, str]:
-    """By model, in their order; real data are grey. More than ten begin anew, with other shapes."""
-    drawn = [model for model in models if model != ORACLE]
-    return {ORACLE: GREY} | {model: PALETTE[i % len(PALETTE)] for i, model in enumerate(drawn)}
+def colours(models: Sequence[str], real: Collection[str] = ()) -> dict[str, str]:
+    """By model, a colour; `real` data are grey. From the eleventh model on colours repeat, with other shapes."""
+    return _assigned(models, real, PALETTE, GREY)
 
 
-def shapes(models: Sequence[str]) -> dict[str, str]:
-    drawn = [model for model in models if model != ORACLE]
-    return {ORACLE: "stroke"} | {model: SHAPES[i % len(SHAPES)] for i, model in enumerate(drawn)}
+def shapes(models: Sequence[str], real: Collection[str] = ()) -> dict[str, str]:
+    """By model, the shape of its points; `real` data have a stroke."""
+    return _assigned(models, real, SHAPES, "stroke")
+
+
+def _assigned(models: Sequence[str], real: Collection[str], values: Sequence[str], for_real: str) -> dict[str, str]:
+    ranked = [model for model in models if model not in real]
+    return dict.fromkeys(real, for_real) | {model: values[i % len(values)] for i, model in enumerate(ranked)}
