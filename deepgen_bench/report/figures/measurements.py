@@ -12,7 +12,7 @@ from deepgen_bench.report.data.metrics import SIZED, family
 from deepgen_bench.report.data.parts import headline_columns, main_part
 from deepgen_bench.report.data.sheet import Sheet
 from deepgen_bench.report.figures import charts
-from deepgen_bench.report.figures.charts import Palette
+from deepgen_bench.report.figures.colours import Palette
 from deepgen_bench.report.figures.figure import Figure
 
 

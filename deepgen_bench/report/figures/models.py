@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from deepgen_bench.report.data.figure_data import DatasetFigures
-from deepgen_bench.report.figures import charts
-from deepgen_bench.report.figures.charts import Palette
+from deepgen_bench.report.figures import charts, model_charts
+from deepgen_bench.report.figures.colours import Palette
 from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.figures.pictures import sheet, square
 from deepgen_bench.storage.keys import RowLabel
@@ -39,7 +39,7 @@ def _images(dataset: str, figures: DatasetFigures, levels: int) -> Figure:
 
 def _line(axis: np.ndarray, figures: DatasetFigures, palette: Palette) -> tuple[charts.Chart, str]:
     panels = {title: (model, density, points) for title, model, density, points in _panels(figures)}
-    chart = charts.line_densities(axis, figures.arrays.get("truth"), panels, palette)
+    chart = model_charts.line_densities(axis, figures.arrays.get("truth"), panels, palette)
     return chart, "Dashed: the true density. Marks below: samples."
 
 
@@ -51,7 +51,7 @@ def _plane(axes: list[np.ndarray], figures: DatasetFigures) -> tuple[charts.Char
     known = [density for density, _ in maps.values() if density is not None]
     top = float(truth.max() if truth is not None else max(np.quantile(density, 0.99) for density in known))
     details = "Colours follow the square root of the density, on one scale for all. Points: samples."
-    return charts.plane_densities(axes, maps, top), details
+    return model_charts.plane_densities(axes, maps, top), details
 
 
 def _panels(figures: DatasetFigures) -> Iterator[tuple[str, str, np.ndarray | None, np.ndarray]]:
@@ -74,7 +74,7 @@ def latent_spaces(dataset: str, figures: DatasetFigures, palette: Palette) -> It
                 share = f"{info['variance_shown']:.0%} of the variance"
                 caption = f"{caption} The first two of {info['latent_dim']} principal components, {share}."
             text = f"Scatter plot of the codes of {model} for {dataset} test examples, by class."
-            chart = charts.embedding(arrays["codes"], arrays["labels"], model)
+            chart = model_charts.embedding(arrays["codes"], arrays["labels"], model)
             yield Figure(f"{dataset}_{model}_codes", f"Latent space of {model}", caption, text, chart)
         if levels is not None and "manifold" in arrays:
             pictures = [("z₁ to the right, z₂ upwards", sheet(arrays["manifold"], levels))]
@@ -107,8 +107,8 @@ def _interpolations(dataset: str, figures: DatasetFigures, palette: Palette) -> 
         yield Figure(name, title, caption, text, pictures=pictures, large=True)
     elif rows and figures.info["spec"]["shape"][0] <= 2:
         real = figures.arrays["real"]
-        parts = [charts.paths(points, real, model, palette.of(model)) for model, points in rows.items()]
-        yield Figure(name, title, f"{caption} Grey: real data.", text, charts.beside(parts))
+        parts = [model_charts.paths(points, real, model, palette.of(model)) for model, points in rows.items()]
+        yield Figure(name, title, f"{caption} Grey: real data.", text, model_charts.beside(parts))
 
 
 # By the end of a curve's name: file name, title and caption.

@@ -9,7 +9,7 @@ from deepgen_bench.report.data.paired import paired_errors
 from deepgen_bench.report.data.parts import headline_columns, main_part
 from deepgen_bench.report.data.sheet import Sheet, sheets
 from deepgen_bench.report.figures import measurements, models
-from deepgen_bench.report.figures.charts import Palette
+from deepgen_bench.report.figures.colours import Palette
 from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.tables.comparison import tables_of_sheets
 from deepgen_bench.report.tables.cost import cost_table
