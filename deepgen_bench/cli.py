@@ -191,9 +191,9 @@ def tables(
     ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
+    from deepgen_bench.report.data.experiments import published_in
     from deepgen_bench.report.data.paired import load_paired
-    from deepgen_bench.report.data.published import published_in
-    from deepgen_bench.report.tables.tables import write_tables
+    from deepgen_bench.report.tables.write import write_tables
     from deepgen_bench.stages.aggregate import check_aggregated
     from deepgen_bench.storage.results import load_results
 
@@ -222,7 +222,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report: one self-contained HTML page, and its figures as SVG and PDF."""
-    from deepgen_bench.report.page.page import write_report
+    from deepgen_bench.report.page.write import write_report
     from deepgen_bench.stages.aggregate import check_aggregated
 
     for each in folder:
@@ -238,7 +238,7 @@ def show(
 ) -> None:
     """Print comparison tables."""
     from deepgen_bench.report.data.paired import load_paired
-    from deepgen_bench.report.tables.tables import show as render
+    from deepgen_bench.report.tables.write import show as render
     from deepgen_bench.storage.results import load_results
 
     width = shutil.get_terminal_size((120, 24)).columns

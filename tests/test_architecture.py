@@ -12,6 +12,8 @@ ROOMS = (
     *("runtime", "plugins", "storage", "datasets", "training", "models", "metrics"),
     *("experiment", "studies", "report", "stages", "cli"),
 )
+# the same inside of rooms
+FOLDERS = {"report": ("data", "figures", "tables", "page")}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -44,6 +46,20 @@ def test_imports_run_downwards() -> None:
         for other in imports(path)
         if room(other) != room(module) and ROOMS.index(room(other)) > ROOMS.index(room(module))
     ]
+    assert upwards == []
+
+
+def test_imports_inside_a_room_run_downwards() -> None:
+    upwards = []
+    for name, folders in FOLDERS.items():
+        inside = {module: path for module, path in modules() if module.startswith(f"{name}.")}
+        places = {module: folders.index(module.split(".")[1]) for module in inside}
+        upwards += [
+            f"{module} imports {other}"
+            for module, path in inside.items()
+            for other in imports(path) & places.keys()
+            if places[other] > places[module]
+        ]
     assert upwards == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deepgen_bench.report.data.comparisons import compare, p_value
-from deepgen_bench.report.data.summary import Comparable, Group, Spread
+from deepgen_bench.report.data.groups import Comparable, Group, Spread
 
 N = 200
 

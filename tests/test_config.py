@@ -219,7 +219,7 @@ def test_planning_imports_no_torch() -> None:
 import sys
 from collections.abc import Callable
 from pathlib import Path
-import deepgen_bench.cli, deepgen_bench.report.data.summary, deepgen_bench.report.tables.tables
+import deepgen_bench.cli, deepgen_bench.report.data.summary, deepgen_bench.report.tables.write
 import deepgen_bench.storage.results
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.plan import Plan

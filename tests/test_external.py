@@ -21,7 +21,7 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.models.external import ONE_SET
 from deepgen_bench.models.replicate import Run
-from deepgen_bench.report.tables.tables import comparison_tables
+from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.stages.aggregate import aggregate
 from deepgen_bench.stages.measure import measure_likelihood, measure_samples
 from deepgen_bench.stages.prepare import open_data, prepare_dataset

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidy_rows import CLASSIFIER, INCEPTION
 
-from deepgen_bench.report.data.selection import LIKELIHOODS
-from deepgen_bench.report.data.summary import Comparable
-from deepgen_bench.report.tables.headings import FAMILIES, NAMES, family, headings, mean_and_error
+from deepgen_bench.report.data.groups import Comparable
+from deepgen_bench.report.data.headings import headings, short_names
+from deepgen_bench.report.data.metrics import FAMILIES, LIKELIHOODS, NAMES, family
+from deepgen_bench.report.tables.wording import estimator_text, mean_and_error
+from deepgen_bench.storage.keys import Estimator
 
 
 @pytest.mark.parametrize(
@@ -34,13 +36,13 @@ from deepgen_bench.report.tables.headings import FAMILIES, NAMES, family, headin
     ],
 )
 def test_headings_name_what_was_measured(metric, variant, unit, heading):
-    assert headings([Comparable(metric, variant, unit, 10, 10, "test")]) == [heading]
-    assert "train split]" in headings([Comparable(metric, variant, unit, 10, 10, "train")])[0]
+    assert str(*headings([Comparable(metric, variant, unit, 10, 10, "test")])) == heading
+    assert "train split]" in str(*headings([Comparable(metric, variant, unit, 10, 10, "train")]))
 
 
 def test_equal_headings_are_told_apart_by_what_differs():
     columns = [Comparable("w2", f"p=2;tol={tol}", "", n, 50, "test") for tol, n in ((1, 50), (2, 50), (1, 40))]
-    assert headings(columns) == [
+    assert list(map(str, headings(columns))) == [
         *("W2 (tol=1, n=50)", "W2 (tol=2, n=50)"),
         "W2 (tol=1, n_real=40, n_generated=50)",
     ]
@@ -49,7 +51,39 @@ def test_equal_headings_are_told_apart_by_what_differs():
 def test_a_part_of_the_variant_that_one_column_has_alone_stands_in_its_heading():
     variants = [("centred_w2", ""), ("centred_w2", "pca=8"), ("w1", "method=grid"), ("w1", "method=grid;p=1")]
     columns = [Comparable(metric, variant, "", 50, 50, "test") for metric, variant in variants]
-    assert headings(columns) == ["centred W2", "centred W2 (pca=8)", "W1", "W1 (p=1)"]
+    assert list(map(str, headings(columns))) == ["centred W2", "centred W2 (pca=8)", "W1", "W1 (p=1)"]
+
+
+def test_short_names_leave_out_units_and_representations_unless_columns_differ_in_them_alone():
+    variants = ("K=5;representation=binarised", "K=9;representation=binarised", "K=9;representation=dequantised")
+    columns = headings([Comparable("iw_elbo", variant, "nats", 10, 10, "test") for variant in variants])
+    assert short_names(columns[:2]) == ["IW-ELBO K=5", "IW-ELBO K=9"]
+    assert short_names(columns[1:]) == ["IW-ELBO K=9 [nats, binarised]", "IW-ELBO K=9 [nats, dequantised]"]
+    assert columns[0].without_k == "IW-ELBO [nats, binarised]"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "text"),
+    [
+        (Estimator("closed_form", {}), "closed form"),
+        (
+            Estimator("laplace", {"draws": "1000", "starts": "8"}),
+            "importance sampling at 8 Laplace modes with 1000 draws",
+        ),
+        (Estimator("denoising_bound", {"steps": "250"}), "the bound of 250 denoising steps"),
+        (
+            Estimator("laplace_ais", {"draws": "9", "starts": "1", "steps": "37", "chains": "4"}),
+            "37 steps and 4 chains",
+        ),
+        # of plug-ins
+        (Estimator("my_estimator", {"draws": "5"}), "my_estimator(draws=5)"),
+        (Estimator("quadrature (see our paper)", {}), "quadrature (see our paper)"),
+        (Estimator("laplace", {}), "laplace"),
+    ],
+)
+def test_estimators_are_described_in_words(estimator, text):
+    described = estimator_text(str(estimator))
+    assert described == text or described.endswith(text) and text.startswith("37")
 
 
 def test_every_metric_has_one_place():

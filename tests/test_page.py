@@ -8,12 +8,16 @@ import sys
 
 import pandas as pd
 import pytest
+from tidy_rows import row, seeds
 
-from deepgen_bench.report.data.material import load
-from deepgen_bench.report.page.page import write_report
-from deepgen_bench.report.tables.headings import mean_and_error
+from deepgen_bench.report.data.experiments import load
+from deepgen_bench.report.data.figure_data import DatasetFigures, ModelFigures
+from deepgen_bench.report.page.contents import contents_of
+from deepgen_bench.report.page.write import write_report
+from deepgen_bench.report.tables.cost import cost_table
+from deepgen_bench.report.tables.wording import mean_and_error
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.results import KEY, load_results
+from deepgen_bench.storage.results import KEY, load_results, write_rows
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # a browser's services look for the network
@@ -99,9 +103,9 @@ def test_tables_sort_by_number_and_by_keyboard(opened):
 
 
 def test_a_number_tells_what_is_behind_it(opened):
-    cell = opened.locator("#table-2-0 td[data-about*='extractor']").first
+    cell = opened.locator("#table-2-0 td[data-tooltip*='extractor']").first
     cell.focus()
-    told = opened.locator("#about")
+    told = opened.locator("#tooltip")
     assert told.is_visible()
     for part in ("seeds 0, 1", "extractor classifier", "n real 360, n generated 360", "test split"):
         assert part in told.inner_text()
@@ -123,8 +127,8 @@ def test_the_numbers_are_those_of_the_tidy_table(home):
     summary = pd.read_csv(home / "summary.csv")
     shown = summary[(summary.checkpoint == "final") & (summary.metric == "sliced_w2") & (summary.model == "gan")]
     assert len(shown) == 2
-    for row in shown.itertuples():
-        assert mean_and_error(row.mean, row.ci_high - row.mean) in page
+    for line in shown.itertuples():
+        assert mean_and_error(line.mean, line.ci_high - line.mean) in page
     assert set(rows["model"]) <= set(re.findall(r'<th scope="row" class="[^"]*">([^<( ]+)', page))
 
 
@@ -161,7 +165,7 @@ def test_two_experiments_on_one_page(home, tmp_path):
         "oracle",
         *(f"{m} · {e}" for e in ("quick", "other") for m in ("gaussian", "vae", "gan", "wgan_gp")),
     ]
-    assert set(material.drawn) == {"gaussian_ring", "digits"}
+    assert set(material.results.figures) == {"gaussian_ring", "digits"}
     page, *_ = write_report([home, other], tmp_path / "both.html")
     text = page.read_text()
     assert text.count("<h2>digits</h2>") == 1 and "gan · other" in text
@@ -177,7 +181,7 @@ def test_experiments_of_other_protocols_are_not_put_on_one_page(home, tmp_path):
     # real data were measured by one metric more
     more = rows[(rows["model"] == "oracle") & (rows["metric"] == "w2")].assign(metric="new_metric")
     pd.concat([rows, more]).to_csv(other / "metrics.csv", index=False)
-    found = load([home, other]).rows
+    found = load([home, other]).results.rows
     of_oracle = found[(found["model"] == "oracle") & (found["dataset"] == "digits")]
     assert {"w2", "new_metric"} <= set(of_oracle["metric"]) and not of_oracle.duplicated(KEY).any()
     rows.assign(protocol_version="0").to_csv(other / "metrics.csv", index=False)
@@ -203,3 +207,43 @@ def test_a_folder_without_figure_data_still_gives_tables(home, tmp_path):
         shutil.copy(home / name, tmp_path)
     text = write_report([tmp_path])[0].read_text()
     assert "Every seed" in text and "Interpolations" not in text
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """`folder(name, rows)`: an experiment's folder with these measurements and nothing else."""
+
+    def write(name, rows):
+        home = tmp_path / name
+        write_rows(home / "metrics.csv", [line | {"experiment": name} for line in rows])
+        (home / "experiment.json").write_text(json.dumps({"name": name}))
+        return home
+
+    return write
+
+
+def test_several_experiments_show_real_data_once_by_role(folder):
+    one = folder("one", [row(model="real", role="oracle", value=0.1), *seeds([1.0, 1.1], model="gan")])
+    other = folder("two", [row(model="oracle", value=0.2), *seeds([3.0, 3.1], model="real", role="model")])
+    experiments = load([one, other])
+    assert experiments.models == ["real", "gan · one", "real · two"] and experiments.real == ["real"]
+    real = experiments.results.rows.query("role == 'oracle'")
+    assert real["value"].tolist() == [0.1]
+
+
+def test_the_headline_table_ranks_by_role(folder):
+    rows = [*seeds([0.1, 0.2, 0.3], model="real", role="oracle"), *seeds([13, 14, 15], model="gan")]
+    rows += seeds([1, 2, 3], model="oracle", role="model")
+    contents = contents_of(load([folder("one", [line | {"metric": "sliced_w2"} for line in rows])]))
+    cells = {line[0].model: [cell.emphasis for cell in line] for line in contents.headline.rows}
+    assert cells == {"real": ["italic", "italic"], "gan": ["", ""], "oracle": ["", "bold"]}
+    assert contents.sections[0].unbeaten == [("sliced W2 ↓", ["oracle"])]
+
+
+def test_the_cost_table_has_trained_models_alone():
+    replicate = {"seconds": 2.0, "parameters": 5, "steps": 1, "examples": 9, "together": 1, "memory_mb": {"cpu": 3.0}}
+    runs = [replicate | {"platform": {"device": "cpu"}}]
+    trained = {"oracle": True, "real": False, "files": False}
+    models = {model: ModelFigures({"trained": value, "runs": runs}, {}) for model, value in trained.items()}
+    table = cost_table("digits", DatasetFigures({}, {}, models))
+    assert [line[0].text for line in table.rows] == ["oracle"] and table.full_title == "digits: cost"

@@ -9,7 +9,7 @@ from tidy_rows import row
 
 from deepgen_bench.report.data.paired import COLUMNS, load_paired, paired_differences, paired_errors
 from deepgen_bench.report.data.summary import aggregate
-from deepgen_bench.report.tables.tables import comparison_tables
+from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import write_arrays
 from deepgen_bench.storage.results import load_results, write_rows
@@ -73,6 +73,13 @@ def test_only_models_on_the_same_examples_of_the_same_measurement_are_paired(fra
     rows += [r | {"reference_split": "train"} for r in measured("e", c) + measured("f", c)]
     found = paired_differences(frame(rows), vectors)
     assert found[["metric", "variant", "model_a", "model_b", "n"]].values.tolist() == [["iw_elbo", "K=5", "a", "b", N]]
+
+
+def test_real_data_are_not_paired_whatever_their_label(frame, measured, values, vectors):
+    (a, b, c) = values.values()
+    rows = measured("real", a, role="oracle") + measured("oracle", b, role="model") + measured("kde", c)
+    found = paired_differences(frame(rows), vectors)
+    assert found[["model_a", "model_b"]].values.tolist() == [["oracle", "kde"]]
 
 
 @pytest.mark.parametrize("harm", ["gone", "of other examples", "not finite"])

@@ -9,9 +9,11 @@ import yaml
 from tidy_rows import row, seeds
 
 from deepgen_bench.experiment.load import load_experiment
-from deepgen_bench.report.data.published import found, published_in, published_tables
+from deepgen_bench.experiment.schema import PublishedEntry
+from deepgen_bench.report.data.experiments import published_in
 from deepgen_bench.report.data.sheet import sheets
-from deepgen_bench.report.tables.tables import write_tables
+from deepgen_bench.report.tables.published import measurement, published_tables
+from deepgen_bench.report.tables.write import write_tables
 from deepgen_bench.runtime.errors import UserError
 
 PAPERS = Path(__file__).parents[1] / "configs" / "papers"
@@ -41,7 +43,7 @@ def test_a_published_number_stands_beside_the_mean_over_seeds(frame):
     measured = sheets(rows_of(frame), "final")
     (dataset,) = measured
     entry = ENTRY | {"values": {dataset: ENTRY["values"]["toy"]}}
-    (table,) = published_tables(measured, {"somebody": entry})
+    (table,) = published_tables(measured, {"somebody": PublishedEntry(**entry)})
     gan, wgan = ([cell.text for cell in line] for line in table.rows)
     assert gan == ["gan", dataset, "2.0 ± 2.5", "2.5 ± 0.5", "-0.50"]
     # not measured here
@@ -53,14 +55,14 @@ def test_of_several_sizes_the_largest_is_taken(frame):
     rows = [row(model=m, value=v, n_generated=n, n_real=n) for m, v, n in (("gan", 9.0, 500), ("gan", 1.0, 1000))]
     rows.append(row(model="ext", value=5.0, n_generated=500, n_real=500))
     (sheet,) = sheets(frame(rows), "final").values()
-    entry = {"metric": "w2", "variant": {}, "reference_split": "test"}
-    assert found(sheet, "gan", entry).mean == 1.0 and found(sheet, "ext", entry).mean == 5.0
+    entry = PublishedEntry(**ENTRY)
+    assert measurement(sheet, "gan", entry).mean == 1.0 and measurement(sheet, "ext", entry).mean == 5.0
 
 
 def test_a_number_in_doubt_is_marked(frame):
     rows = rows_of(frame, status="not_converged")
     entry = ENTRY | {"values": {rows["dataset"].iloc[0]: {"gan": 2.5}}}
-    (table,) = published_tables(sheets(rows, "final"), {"somebody": entry})
+    (table,) = published_tables(sheets(rows, "final"), {"somebody": PublishedEntry(**entry)})
     assert table.rows[0][2].text.endswith(" !") and "! not converged." in table.notes
 
 
@@ -71,14 +73,14 @@ def test_the_measurement_is_the_one_asked_for(frame):
     (dataset,) = measured
     for k, value in ((10, 2.0), (5000, 200.0)):
         entry = ENTRY | {"metric": "iw_elbo", "variant": {"K": k}, "values": {dataset: {"gan": 0.0}}}
-        (table,) = published_tables(measured, {"somebody": entry})
+        (table,) = published_tables(measured, {"somebody": PublishedEntry(**entry)})
         assert table.rows[0][2].value == value
 
 
 def test_tables_are_written_with_it(frame, tmp_path):
     rows = rows_of(frame)
     entry = ENTRY | {"values": {rows["dataset"].iloc[0]: {"gan": 2.5}}}
-    write_tables(rows, tmp_path, published={"somebody": entry})
+    write_tables(rows, tmp_path, published={"somebody": PublishedEntry(**entry)})
     assert "2.5" in (tmp_path / "published_somebody.md").read_text()
     assert r"\input{published_somebody.tex}" in (tmp_path / "_all.tex").read_text()
     assert published_in(tmp_path) == {}

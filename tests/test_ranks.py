@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import friedmanchisquare
 from tidy_rows import row, seeds
 
-from deepgen_bench.report.tables.tables import comparison_tables
+from deepgen_bench.report.tables.comparison import comparison_tables
 
 MODELS = ("a", "b", "c")
 
@@ -46,6 +46,14 @@ def test_a_model_is_ranked_where_it_has_a_value_on_every_dataset_and_the_oracle_
     rows += seeds([None, None], dataset="d2", model="a")
     _, cells, _ = ranks(frame, rows)
     assert cells == {"b": ["1.67"], "c": ["1.33"]}
+
+
+def test_a_model_labelled_oracle_is_ranked_and_real_data_of_another_label_are_not(frame):
+    rows = measured([(1, 2, 3)] * 3)
+    for line in rows:
+        line |= {"a": {"role": "oracle"}, "b": {"model": "oracle", "role": "model"}}.get(line["model"], {})
+    _, cells, _ = ranks(frame, rows)
+    assert cells == {"oracle": ["1.00"], "c": ["2.00"]}
 
 
 def test_larger_is_better_where_it_is_so(frame):

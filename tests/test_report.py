@@ -11,10 +11,11 @@ import pytest
 from scipy import stats
 from tidy_rows import CLASSIFIER, n_a, row, seeds
 
+from deepgen_bench.report.data.metrics import NAMES
 from deepgen_bench.report.data.summary import summarise
-from deepgen_bench.report.tables.headings import NAMES
+from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.report.tables.render import Cell, Table, to_latex, to_markdown
-from deepgen_bench.report.tables.tables import comparison_tables, show, write_tables
+from deepgen_bench.report.tables.write import show, write_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.keys import Variant
 
@@ -49,7 +50,51 @@ def test_the_best_is_bold_but_never_the_oracle_an_unranked_column_or_a_lone_mode
     bold = {(m, name) for m, line in cells.items() for name, cell in line.items() if cell.emphasis == "bold"}
     assert bold == {("wgan", "W2"), ("gan", "precision (classifier)")}
     assert cells["gan"]["sliced W2"].text == "–" and cells["wgan"]["W2"].text == "2.0 ± 2.5"
-    assert any("correction for all 2 of the table" in note for note in table.notes)
+    assert any("correction for all 2 tests" in note for note in table.notes)
+
+
+def roles(frame):
+    """Real data labelled `real`, and two models, of which one is labelled `oracle`."""
+    rows = [*seeds([0.1, 0.2, 0.3], model="real", role="oracle"), *seeds([13, 14, 15], model="gan")]
+    return frame(rows + seeds([1, 2, 3], model="oracle", role="model"))
+
+
+def test_real_data_are_known_by_their_role_and_not_by_their_label(frame):
+    (table,) = comparison_tables(roles(frame))
+    assert [[cell.emphasis for cell in (line[0], line[3])] for line in table.rows] == [
+        ["italic", "italic"],
+        ["", ""],
+        ["", "bold"],
+    ]
+    assert [line[0].text for line in table.rows] == ["real", "gan", "oracle"]
+    assert any(note.startswith("real: real data in place of samples") for note in table.notes)
+
+
+def test_the_reasons_of_failed_jobs_are_all_given_and_of_diverged_replicates_the_first(frame):
+    lost = {"value": None, "model": "wgan"}
+    rows = seeds([1.0, 1.1], model="gan")
+    rows += [
+        row(seed=k, status="failed", reason=text, **lost) for k, text in enumerate(["out of memory", "not finished"])
+    ]
+    rows += [row(seed=k, status="diverged", reason=f"loss not finite at step {k}", **lost) for k in (2, 3)]
+    (table,) = comparison_tables(frame(rows))
+    assert {"failed (wgan seed 0): out of memory.", "failed (wgan seed 1): not finished."} <= set(table.notes)
+    diverged = "loss not finite at step 2 (and 1 similar reason, see metrics.csv)"
+    assert f"diverged (wgan seeds 2, 3): {diverged}." in table.notes
+
+
+def test_notes_describe_estimators_in_words(frame):
+    laplace = "estimator=laplace;estimator_draws=1000;estimator_starts=8"
+    cells = {"metric": "log_likelihood", "direction": "max"}
+    rows = [row(model="gan", variant=laplace, bound="lower", **cells)]
+    rows += [row(model="gmm", variant="estimator=closed_form", bound="exact", **cells)]
+    rows += [row(model="new", variant="estimator=mine;estimator_steps=5", **cells)]
+    (table,) = comparison_tables(frame(rows))
+    gan = "importance sampling at 8 Laplace modes with 1000 draws (lower bound): gan"
+    assert f"log-likelihood by {gan}; closed form (exact): gmm; mine(steps=5) (estimate): new." in table.notes
+    assert table.rows[0][3].tooltip.splitlines()[1].startswith("lower bound, importance sampling at 8")
+    codes = list(summarise(frame(rows))["estimator"])
+    assert codes == ["laplace(draws=1000,starts=8)", "closed_form", "mine(steps=5)"]
 
 
 def test_one_seed_is_no_competition(frame):
@@ -184,7 +229,7 @@ def test_bounds_have_a_sign_and_are_bold_only_above_the_values(frame):
     (table,) = comparison_tables(frame(rows))
     assert [model for model, line in grid(table).items() if line["log-likelihood"].emphasis] == ["vae"]
     (note,) = [note for note in table.notes if note.startswith("≥, ≤:")]
-    assert "Where it is not bold its model need not be worse." in note
+    assert "The model of a bound that is not bold need not be worse." in note
     assert not any("≥" in note for note in comparison_tables(frame(rows[:6]))[0].notes)
 
 
@@ -213,7 +258,10 @@ def test_doubtful_values_are_marked_and_explained_once(frame):
     (table,) = comparison_tables(frame(rows))
     cells = grid(table)
     assert [line["W2"].text for line in cells.values()] == ["1.20 ± 0.50 ?", "2.20 ± 0.50 !"]
-    assert "? suspect (vae seeds 0, 1, 2): 0.5–2.5 % of the samples are copies." in table.notes
+    assert (
+        "? suspect (vae seeds 0, 1, 2): 0.5 % of the samples are copies (and 2 similar reasons, see metrics.csv)."
+        in table.notes
+    )
     assert "! not converged (gan seed 1): the bound still rises." in table.notes
     assert [line["seeds"].text for line in cells.values()] == ["3", "3"]
 
@@ -250,7 +298,7 @@ def test_best_checkpoint_falls_back_to_final_only_for_models_without_one(frame):
     (final,), (best,) = (comparison_tables(frame(rows), checkpoint) for checkpoint in ("final", "best"))
     assert [line[3].text for line in final.rows] == ["5", "4"]
     assert [line[3].text for line in best.rows] == ["2", "4"]
-    assert "Checkpoint: best; final where a model has no other: gaussian." in best.notes
+    assert "Checkpoint: best; final for models without another one: gaussian." in best.notes
     lost = row(model="gaussian", seed=1, value=None, status="diverged", checkpoint="best")
     (best,) = comparison_tables(frame([*rows, lost]), "best")
     assert [line[3].text for line in best.rows] == ["2", "4"]
@@ -329,10 +377,10 @@ def test_notes_say_how_to_read_the_table(frame):
     notes = "\n".join(table.notes)
     for part in (
         "over seeds, for likelihoods also over the test examples, otherwise given the one test set",
-        "↑ larger, ↓ smaller is better; no arrow: not ranked.",
+        "↑: larger is better. ↓: smaller is better. No arrow: not ranked.",
         "Checkpoint: final.",
         "oracle: real data",
-        "n_real 360, n_generated 360, test split: all.",
+        "n_real 360, n_generated 360, test split: all columns.",
         "digest=0a1b2c3d4e5f: FD (classifier).",
         "lower bound, p=2: ELBO.",
     ):

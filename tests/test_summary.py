@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import t
 from tidy_rows import row, seeds
 
-from deepgen_bench.report.data.summary import spreads, summarise
+from deepgen_bench.report.data.groups import spreads
+from deepgen_bench.report.data.summary import summarise
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.results import COLUMNS
 

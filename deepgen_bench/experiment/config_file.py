@@ -49,7 +49,7 @@ class Loader(yaml.SafeLoader):
 
 
 def read_config(path: Path) -> Any:
-    """Content of a YAML file, or of a JSON file (suffix `.json`), as plain data. Errors: `UserError` naming the file."""
+    """Content of a YAML file, or a JSON file (suffix `.json`), as plain data. Errors: `UserError` naming the file."""
     # a YAML 1.1 parser would read the number 1e-05 of a JSON file as text
     kind, parse = ("JSON", parse_json) if path.suffix == ".json" else ("YAML", parse_yaml)
     try:

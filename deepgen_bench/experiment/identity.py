@@ -23,9 +23,9 @@ ENTRIES = {
     "aggregate": ("deepgen_bench.report.data.summary",),
     "calibration_table": ("deepgen_bench.report.tables.calibration",),
     "theory_table": ("deepgen_bench.report.tables.theory",),
-    "tables": ("deepgen_bench.report.tables.tables",),
+    "tables": ("deepgen_bench.report.tables.write",),
     "figures": ("deepgen_bench.stages.figures", "deepgen_bench.stages.figure_latent"),
-    "report": ("deepgen_bench.report.page.page",),
+    "report": ("deepgen_bench.report.page.write",),
 }
 """Entry modules of the stages whose code is not a plug-in's. Datasets, models, metrics and studies have their own."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
 from deepgen_bench.report.data import summary
 from deepgen_bench.report.data.paired import load_paired
-from deepgen_bench.report.tables.tables import write_tables
+from deepgen_bench.report.tables.write import write_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.failures import read_failure

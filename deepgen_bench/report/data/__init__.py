@@ -1,1 +1,1 @@
-"""Which measurements are selected, grouped and compared."""
+"""Which measurements are selected, grouped and compared; no tables and no figures."""

@@ -1,23 +1,24 @@
 """Which models of a table can be told apart, by tests over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import isfinite, isnan
 
-from deepgen_bench.report.data.paired import PairedErrors
-from deepgen_bench.report.data.selection import LIKELIHOODS
+from deepgen_bench.report.data.groups import Spread
+from deepgen_bench.report.data.metrics import LIKELIHOODS
+from deepgen_bench.report.data.paired import PairedErrors, pair_key
 from deepgen_bench.report.data.statistics import LEVEL, constant_samples, holm, t_test
-from deepgen_bench.report.data.summary import Spread
 
 
 @dataclass
 class Comparisons:
-    """What tests say of a table.
+    """The results of all tests of a table.
 
-    By column: `best`, the models that no other is shown to beat, without bounds that do not lead (`leads`), and
-    `left_out`, those without a spread over seeds or in doubt. `count` tests in all, `paired` and `unpaired` ones among
-    those of likelihoods; `ranked` where some column has a direction, `repeated` where some are judged in another table.
+    By column, `best` holds the groups that no other is shown to beat, without bounds that do not lead (`leads`), and
+    `left_out` those without a spread over seeds or of status `suspect`. `count` is the number of tests; `paired` and
+    `unpaired` count the tests of likelihoods with and without paired errors. `ranked` says whether any column has a
+    direction, `repeated` whether some columns keep the result of another table.
     """
 
     best: list[list[Spread]] = field(default_factory=list)
@@ -32,9 +33,10 @@ class Comparisons:
 def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
     """Test every two models of every ranked column, with Holm's correction over the whole table.
 
-    A column holds the groups that compete in it: those of models with a value, without the oracle.
-    All pairs count, not only those with the best mean: which mean is best is seen in the same data, so that the best
-    against the rest alone would err too often (the largest of five equal models' differences is that of the extremes).
+    A column holds the groups that compete in it: those of models with a value, without real data.
+    All pairs are tested, not only those with the best mean: which mean is best is seen in the same data, so tests of
+    the best against the rest alone would reject too often (the largest difference of five equal models is the
+    difference of their extremes).
     """
     result = Comparisons()
     pairs: list[tuple[int, Spread, float]] = []  # column, the worse of two, p of their difference
@@ -62,12 +64,13 @@ def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Compar
 
 
 def p_value(a: Spread, b: Spread, errors: PairedErrors) -> float:
-    """Two-sided p of the difference of two means over independent seeds; 1 where an error that it needs is not known.
+    """Two-sided p of the difference of two means over independent seeds; 1 where a standard error is unknown.
 
-    Welch's test. Likelihoods are means over examples as well: their difference also varies with the n test examples,
-    by the paired standard error in `errors` or else by √(se_a² + se_b²), which is larger where examples that are hard
-    for one model are hard for the other. What seeds and examples vary together is counted twice, on the safe side. Two
-    models that give the same number with every seed have no variance to test with: `constant_samples`.
+    The test is Welch's. Likelihoods are means over examples as well, so their difference also varies with the n test
+    examples: by the paired standard error in `errors`, or else by √(se_a² + se_b²), which is larger where examples
+    that are hard for one model are hard for the other. Variation that seeds and examples share is counted twice, which
+    is conservative. If both models give the same number for every seed, there is no variance to test with, and p is
+    that of `constant_samples`.
     """
     variances = [a.sd**2 / a.n_seeds, b.sd**2 / b.n_seeds]
     degrees = [a.n_seeds - 1, b.n_seeds - 1]
@@ -82,32 +85,32 @@ def p_value(a: Spread, b: Spread, errors: PairedErrors) -> float:
 
 
 def direction_of(groups: Sequence[Spread]) -> str:
-    """`min` or `max` where all groups say so, `none` where they say otherwise, differ, or there is none."""
+    """`min` or `max` if it is the direction of all groups; `none` otherwise, and for no groups."""
     directions = {group.direction for group in groups}
     return directions.pop() if len(directions) == 1 else "none"
 
 
 def kind(group: Spread) -> str:
-    """`lower`, `upper`, or `point` for exact values and estimates alike."""
+    """`lower` or `upper` for bounds, `point` for exact values and estimates."""
     return group.bound if group.bound in ("lower", "upper") else "point"
 
 
 def may_beat(better: Spread, worse: Spread) -> bool:
     """Whether one number can be shown to be better than another.
 
-    Bounds of a kind are compared as numbers: this is about the bounds, not about their models. Against another kind a
-    bound counts as far as it holds: where larger is better a lower bound can show its model to be better but not worse,
-    an upper one worse but not better.
+    Bounds of the same kind are compared as numbers, which says something about the bounds and not about their models.
+    Against another kind, a bound is used only in the direction in which it holds: where larger is better, a lower bound
+    can show its model to be better but not worse, an upper bound worse but not better.
     """
     safe, unsafe = _kinds_of_bound(better.direction)
     return kind(better) == kind(worse) or (kind(better) != unsafe and kind(worse) != safe)
 
 
 def leads(group: Spread, groups: Sequence[Spread]) -> bool:
-    """Whether a number can be called the best of its column: of bounds, one that holds against all other kinds.
+    """Whether a number can be called the best of its column. A bound can only where it holds against all other kinds.
 
-    Where larger is better that is a lower bound above every exact value and estimate. Another one leaves open whether
-    its model is better or worse than theirs.
+    Where larger is better, that is a lower bound above every exact value and estimate. Any other bound leaves open
+    whether its model is better or worse than theirs.
     """
     if kind(group) == "point" or {kind(other) for other in groups} == {kind(group)}:
         return True
@@ -117,12 +120,12 @@ def leads(group: Spread, groups: Sequence[Spread]) -> bool:
 
 
 def _kinds_of_bound(direction: str) -> tuple[str, str]:
-    """The kind that shows a model to be at least as good as it says, and the other."""
+    """The kind of bound that shows a model to be at least as good as its number, and the other kind."""
     return ("lower", "upper") if direction == "max" else ("upper", "lower")
 
 
 def is_suspect(group: Spread) -> bool:
-    """Whether it holds a likelihood that no density can have, or a value below a bound: that beats nothing."""
+    """Whether a group has a likelihood that no density can have, or a value below a bound; such a group beats none."""
     return group.column.metric in LIKELIHOODS and "suspect" in group.statuses
 
 
@@ -131,7 +134,7 @@ def _is_testable(group: Spread) -> bool:
 
 
 def _tested(groups: Sequence[Spread]) -> list[Spread]:
-    """The groups that can be tested against each other: none without a direction, or of fewer than two models."""
+    """The groups that can be tested against each other; none without a direction or with fewer than two models."""
     tested = [group for group in groups if _is_testable(group)]
     return tested if direction_of(groups) != "none" and len({group.group.model for group in tested}) > 1 else []
 
@@ -140,6 +143,6 @@ def _goodness(group: Spread) -> float:
     return group.mean if group.direction == "max" else -group.mean
 
 
-def _key(a: Spread, b: Spread) -> tuple:
+def _key(a: Spread, b: Spread) -> Hashable:
     column = a.column
-    return (a.group.dataset, column.metric, column.variant, column.n_real, frozenset((a.group.model, b.group.model)))
+    return pair_key(a.group.dataset, column.metric, column.variant, column.n_real, a.group.model, b.group.model)

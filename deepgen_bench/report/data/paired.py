@@ -1,4 +1,4 @@
-"""Differences of likelihoods between models, example by example: `paired.csv` beside an experiment's `metrics.csv`."""
+"""Paired differences of likelihoods between models over test examples: `paired.csv` beside `metrics.csv`."""
 
 from collections.abc import Hashable, Mapping
 from itertools import combinations
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.report.data.selection import LIKELIHOODS, ORACLE, has_value, of_checkpoint
+from deepgen_bench.report.data.metrics import LIKELIHOODS
+from deepgen_bench.report.data.selection import has_value, is_real, of_checkpoint
 from deepgen_bench.runtime.errors import UserError, shown
 from deepgen_bench.storage.keys import Variant, VectorName
 from deepgen_bench.storage.results import metric_files
@@ -17,29 +18,34 @@ from deepgen_bench.storage.results import metric_files
 FILE = "paired.csv"
 PAIR = ["experiment", "dataset", "checkpoint", "metric", "variant", "model_a", "model_b", "n"]
 COLUMNS = [*PAIR[:-1], "difference", "std_error", "n"]
-# Of one experiment and checkpoint: (dataset, metric, variant, n, the two models) -> standard error of their difference.
+# For one experiment and checkpoint: the key of `pair_key` -> standard error of the difference of two models.
 PairedErrors = Mapping[Hashable, float]
 
 
-def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Every two models' mean difference over the test examples that both were measured on, columns `COLUMNS`.
+def pair_key(dataset: str, metric: str, variant: str, n: int | None, model_a: str, model_b: str) -> Hashable:
+    """The key of a pair of models in `PairedErrors`, in either order of the two."""
+    return dataset, metric, variant, n, frozenset((model_a, model_b))
 
-    `vectors` holds per-example values by `<run_id>/<measurement>_<checkpoint>`. With a(x) the mean over seeds of a
-    model's value at example x, `difference` is the mean of a(x) - b(x) over the n examples and `std_error` its standard
-    error over examples, s/√n: what is common to both models cancels. Checkpoints as tables show them: `best` takes a
-    model without one as it is finally. A model is left out where the values behind one of its measurements are not
-    there.
+
+def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The mean difference of every two models over the test examples that both were measured on, columns `COLUMNS`.
+
+    `vectors` holds per-example values under the names of `storage.keys.VectorName`. With a(x) the mean over seeds of
+    one model's value at example x and b(x) that of the other, `difference` is the mean of a(x) - b(x) over the n
+    examples and `std_error` its standard error over examples, s/√n: what is common to both models cancels. Checkpoints
+    are those of the tables: a model without a `best` one enters with its `final` one. Real data are left out, as is a
+    model where the per-example values of one of its measurements are missing.
     """
     records = []
     for checkpoint in rows["checkpoint"].unique():
-        shown = of_checkpoint(rows, checkpoint)
-        shown = shown[shown["metric"].isin(LIKELIHOODS) & has_value(shown) & (shown["model"] != ORACLE)]
-        shown = shown[shown["reference_split"] == "test"]
-        shown = shown.assign(comparable=[str(Variant.parse(text).comparable) for text in shown["variant"]])
-        for key, column in shown.groupby(["experiment", "dataset", "metric", "comparable", "n_real"], sort=False):
+        selected = of_checkpoint(rows, checkpoint)
+        selected = selected[selected["metric"].isin(LIKELIHOODS) & has_value(selected) & ~is_real(selected)]
+        selected = selected[selected["reference_split"] == "test"]
+        selected = selected.assign(comparable=[str(Variant.parse(text).comparable) for text in selected["variant"]])
+        for key, column in selected.groupby(["experiment", "dataset", "metric", "comparable", "n_real"], sort=False):
             experiment, dataset, metric, variant, n = key
-            found = {model: _over_seeds(own, vectors) for model, own in column.groupby("model", sort=False)}
-            known = [(model, values) for model, values in found.items() if values is not None]
+            means = {model: _over_seeds(part, vectors) for model, part in column.groupby("model", sort=False)}
+            known = [(model, values) for model, values in means.items() if values is not None]
             for (model_a, a), (model_b, b) in combinations(known, 2):
                 difference, error = float((a - b).mean()), float((a - b).std(ddof=1) / sqrt(n))
                 pair = (experiment, dataset, checkpoint, metric, variant, model_a, model_b)
@@ -50,7 +56,7 @@ def paired_differences(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) ->
 def load_paired(*paths: str | Path) -> pd.DataFrame:
     """The `paired.csv` beside each `metrics.csv` that `load_results` reads from the same paths; empty without any.
 
-    A pair found twice (the same models on two machines) counts with the larger error.
+    Of a pair that appears several times (the same models on two machines) the row with the larger error is kept.
     """
     files = [file.with_name(FILE) for path in paths for file in metric_files(Path(path))]
     tables = [_read(file) for file in dict.fromkeys(files) if file.is_file()]
@@ -61,21 +67,21 @@ def load_paired(*paths: str | Path) -> pd.DataFrame:
 
 def paired_errors(paired: pd.DataFrame, experiment: str, checkpoint: str) -> PairedErrors:
     """Standard errors of differences, for the tables of one experiment at one checkpoint."""
-    own = paired[(paired["experiment"] == experiment) & (paired["checkpoint"] == checkpoint)]
+    selected = paired[(paired["experiment"] == experiment) & (paired["checkpoint"] == checkpoint)]
     return {
-        (row.dataset, row.metric, row.variant, int(row.n), frozenset((row.model_a, row.model_b))): row.std_error
-        for row in own.itertuples(index=False)
+        pair_key(row.dataset, row.metric, row.variant, int(row.n), row.model_a, row.model_b): row.std_error
+        for row in selected.itertuples(index=False)
     }
 
 
 def _over_seeds(rows: pd.DataFrame, vectors: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Per-example values (n,) of a model, averaged over its seeds; None unless those of every seed are there."""
-    found = [values for row in rows.itertuples(index=False) if (values := _values(row, vectors)) is not None]
-    return np.mean(found, axis=0) if len(found) == len(rows) else None
+    """Per-example values (n,) of a model, averaged over its seeds; None unless those of every seed are known."""
+    known = [values for row in rows.itertuples(index=False) if (values := _values(row, vectors)) is not None]
+    return np.mean(known, axis=0) if len(known) == len(rows) else None
 
 
 def _values(row: Any, vectors: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """The values behind one measurement, or None: not kept, or not those that its value is the mean of."""
+    """The per-example values of one measurement; None where they are missing or their mean is not its value."""
     name = VectorName(row.metric, Variant.parse(row.variant).get("K"))
     values = vectors.get(name.at(row.checkpoint, row.run_id))
     if values is None:

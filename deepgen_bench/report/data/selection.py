@@ -1,4 +1,4 @@
-"""Which rows of the tidy table enter a table: those with a value, at the checkpoint asked for."""
+"""Selection of rows of the tidy table: those with a value, of one checkpoint, of real data."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,9 @@ import pandas as pd
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.results import CHOICES
 
-ORACLE = "oracle"
-# Measured on the same test examples for every model and seed, so that models can be compared example by example.
-LIKELIHOODS = ("log_likelihood", "elbo", "iw_elbo", "bits_per_dim", "log_density_ratio")
-# Means over those examples, whose error is also that of drawing the examples.
-OVER_EXAMPLES = (*LIKELIHOODS, "ais", "train_test_gap", "reconstruction", "kl", "parzen", "parzen_of_train")
-# A doubtful value is a value, and is marked; the other statuses say that there is none.
+# The role of real data that are measured in place of a model's samples.
+REAL = "oracle"
+# A doubtful value is shown with a mark; rows with any other status have no value.
 VALUED = ("ok", "suspect", "not_converged")
 
 
@@ -20,8 +17,18 @@ def has_value(rows: pd.DataFrame) -> pd.Series:
     return rows["value"].notna() & rows["status"].isin(VALUED)
 
 
+def is_real(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row is a measurement of real data, which are never ranked."""
+    return rows["role"] == REAL
+
+
+def real_labels(rows: pd.DataFrame) -> list[str]:
+    """The labels of real data, in order of appearance."""
+    return list(dict.fromkeys(rows.loc[is_real(rows), "model"]))
+
+
 def of_checkpoint(rows: pd.DataFrame, checkpoint: str) -> pd.DataFrame:
-    """The rows of one checkpoint; `final` ones of a model that has no value at `best` on a dataset."""
+    """The rows of one checkpoint; the `final` rows of a model that has no value at `best` on a dataset."""
     if checkpoint not in CHOICES["checkpoint"]:
         raise UserError(f"checkpoint {checkpoint!r}; valid: {', '.join(CHOICES['checkpoint'])}")
     models = pd.MultiIndex.from_frame(rows[["experiment", "dataset", "model"]])

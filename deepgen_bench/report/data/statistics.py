@@ -18,9 +18,9 @@ def half_width(sd: float, n: int) -> float:
 def t_test(difference: float, variances: Sequence[float], degrees: Sequence[float]) -> float:
     """Two-sided p of a difference whose variance is a sum of independent estimates.
 
-    With `variances` s²/n of two samples and `degrees` n - 1 this is Welch's test (Welch 1947). The degrees of freedom
+    With `variances` s²/n of two samples and `degrees` n - 1, this is Welch's test (Welch 1947). The degrees of freedom
     of the sum are Satterthwaite's (1946): (Σ v)² / Σ (v² / f). A variance of two values is too uncertain for that; with
-    one among them the sum has one degree of freedom, which never errs too often (Hsu 1938). The variances must not all
+    one among them the sum gets one degree of freedom, which keeps the level (Hsu 1938). The variances must not all
     be 0. NaN if one is.
     """
     from scipy.special import stdtr
@@ -32,14 +32,15 @@ def t_test(difference: float, variances: Sequence[float], degrees: Sequence[floa
 
 
 def constant_samples(difference: float, n: int, m: int) -> float:
-    """Two-sided p of Fisher's permutation test of two samples, of `n` and `m` values, neither of which varies."""
+    """Two-sided p of Fisher's permutation test of two samples of `n` and `m` values, each constant."""
     return min(1.0, 2 / comb(n + m, n)) if difference else 1.0
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Adjusted p-values of Holm's step-down procedure (Holm 1979), in the order given.
 
-    Rejecting those at most α errs anywhere with probability at most α, however the tests depend on each other.
+    If tests with an adjusted p of at most α are rejected, the probability of any false rejection is at most α, however
+    the tests depend on each other.
     """
     values = np.asarray(p, float)
     order = np.argsort(values, kind="stable")

@@ -1,1 +1,1 @@
-"""Figures as Vega-Lite charts."""
+"""Figures: Vega-Lite charts and pictures, with titles and captions."""

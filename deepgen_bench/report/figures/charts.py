@@ -1,52 +1,32 @@
-"""Charts of measurements, curves and costs, as Vega-Lite: for the page, and as SVG and PDF.
+"""Vega-Lite charts of measurements, training curves and costs.
 
-Each takes plain records and gives None where there is nothing to draw. Colours of models come from `Palette`.
+Functions take plain records and return None if there is nothing to draw.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.report.figures.colours import PALETTE, colours, shapes
-from deepgen_bench.report.figures.pictures import data_uri, heat_map
+from deepgen_bench.report.figures.colours import Palette
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart | alt.HConcatChart | alt.VConcatChart
 
-# a chart's own data, however many
+# no limit on the number of rows that a chart embeds
 alt.data_transformers.disable_max_rows()
-# values whose largest is so many times the smallest are drawn by their logarithm
+# the scale is logarithmic if the largest value is more than this many times the smallest
 LOGARITHMIC = 20
 
 
-@dataclass(frozen=True)
-class Palette:
-    """The experiment's models in their order."""
-
-    models: Sequence[str]
-
-    def of(self, model: str) -> str:
-        return colours(self.models)[model]
-
-    def colour(self, field: str = "model", legend: bool = False, **options: Any) -> alt.Color:
-        scale = alt.Scale(domain=list(self.models), range=[colours(self.models)[model] for model in self.models])
-        return alt.Color(f"{field}:N", scale=scale, legend=alt.Legend() if legend else None, **options)
-
-    def shape(self, field: str = "model", legend: bool = False) -> alt.Shape:
-        scale = alt.Scale(domain=list(self.models), range=[shapes(self.models)[model] for model in self.models])
-        return alt.Shape(f"{field}:N", scale=scale, legend=alt.Legend() if legend else None)
-
-
 def dots(panels: Sequence[tuple[str, list[dict[str, Any]]]], palette: Palette, columns: int = 3) -> Chart | None:
-    """For every metric a panel: each model's mean with its interval, and every seed's own value.
+    """A panel for each metric: the value of every seed, and the mean of each model with its interval.
 
     A panel is a title and records of label, model, seed, value, mean, low, high.
     """
-    drawn = [_dots(title, pd.DataFrame(records), palette) for title, records in panels if records]
-    return alt.concat(*drawn, columns=columns).resolve_scale(x="independent") if drawn else None
+    parts = [_dots(title, pd.DataFrame(records), palette) for title, records in panels if records]
+    return alt.concat(*parts, columns=columns).resolve_scale(x="independent") if parts else None
 
 
 def _dots(title: str, data: pd.DataFrame, palette: Palette) -> Chart:
@@ -58,23 +38,27 @@ def _dots(title: str, data: pd.DataFrame, palette: Palette) -> Chart:
     jitter = alt.Chart(data).mark_circle(size=26, opacity=0.55).encode(x, y, palette.colour(), tooltip=tooltip)
     means = data.drop_duplicates("label")
     known = means[means["low"].notna()]
-    whole = _interval_tips()
+    interval_tips = _interval_tips()
     interval = (
         alt.Chart(known)
         .mark_rule(strokeWidth=2)
-        .encode(alt.X("low:Q"), y, palette.colour(), x2="high:Q", tooltip=["label:N", *whole])
+        .encode(alt.X("low:Q"), y, palette.colour(), x2="high:Q", tooltip=["label:N", *interval_tips])
     )
     mean = (
         alt.Chart(means)
         .mark_tick(thickness=3, size=13)
-        .encode(alt.X("mean:Q"), y, palette.colour(), tooltip=["label:N", *whole])
+        .encode(alt.X("mean:Q"), y, palette.colour(), tooltip=["label:N", *interval_tips])
     )
     return alt.layer(interval, jitter, mean).properties(width=210, height=alt.Step(17))
 
 
 def _scaled(data: pd.DataFrame, value: str) -> tuple[pd.DataFrame, alt.Scale]:
-    """A scale for a column of values: linear, or by the logarithm where values far apart would hide the rest. There the
-    intervals of `data` are cut at a third of the smallest value."""
+    """`data` and the scale of its column `value`.
+
+    The scale is logarithmic if all values are positive and more than `LOGARITHMIC` times apart; intervals are then cut
+    at a third of the smallest value. It is a symmetric logarithm if the range is more than `LOGARITHMIC` times the
+    interquartile range, and linear otherwise.
+    """
     finite = data[value][np.isfinite(data[value])].to_numpy()
     if len(finite) and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
         cut = {name: data[name].clip(lower=finite.min() / 3) for name in ("low", "high") if name in data}
@@ -86,18 +70,15 @@ def _scaled(data: pd.DataFrame, value: str) -> tuple[pd.DataFrame, alt.Scale]:
 
 
 def curves(records: list[dict[str, Any]], palette: Palette, columns: int = 4) -> Chart | None:
-    """Training curves: a panel for each `panel`, a line for each seed.
-
-    Records of panel, model, seed, examples, value.
-    """
+    """Training curves from records of panel, model, seed, examples, value: a line for each seed."""
     if not records:
         return None
     data = pd.DataFrame(records)
     parts = []
-    for panel, its in data.groupby("panel", sort=False):
-        own, scale = _scaled(its, "value")
+    for panel, records_of_panel in data.groupby("panel", sort=False):
+        scaled, scale = _scaled(records_of_panel, "value")
         chart = (
-            alt.Chart(own, title=alt.Title(panel, fontSize=11))
+            alt.Chart(scaled, title=alt.Title(panel, fontSize=11))
             .mark_line(strokeWidth=1.2, opacity=0.8)
             .encode(
                 alt.X("examples:Q", title="training examples", axis=alt.Axis(tickCount=3, format="~s")),
@@ -113,16 +94,18 @@ def curves(records: list[dict[str, Any]], palette: Palette, columns: int = 4) ->
 
 
 def lines(records: list[dict[str, Any]], palette: Palette, size: str, columns: int = 3) -> Chart | None:
-    """Means with intervals against a size (K or n), by model and kind of sample; a panel for each `panel`. Records of
-    panel, model, sample, size, mean, low, high."""
+    """Means with intervals against a size (K or n), from records of panel, model, sample, size, mean, low, high.
+
+    There is a line for each model and kind of sample.
+    """
     if not records:
         return None
     data = pd.DataFrame(records)
     parts = []
-    for panel, its in data.groupby("panel", sort=False):
-        own, scale = _scaled(its, "mean")
+    for panel, records_of_panel in data.groupby("panel", sort=False):
+        scaled, scale = _scaled(records_of_panel, "mean")
         axis = alt.Axis(tickCount=4)
-        base = alt.Chart(own, title=alt.Title(panel, fontSize=11)).encode(
+        base = alt.Chart(scaled, title=alt.Title(panel, fontSize=11)).encode(
             alt.X("size:Q", title=size, scale=alt.Scale(type="log", nice=False, padding=10), axis=axis),
             palette.colour(legend=True),
         )
@@ -146,7 +129,7 @@ def _interval_tips() -> list[alt.Tooltip]:
 def against_cost(
     panels: Sequence[tuple[str, list[dict[str, Any]]]], palette: Palette, columns: int = 2
 ) -> Chart | None:
-    """Quality against training time, by model.
+    """Quality against training time, a point for each model.
 
     A panel is a title and records of label, model, seconds, mean, low, high, parameters.
     """
@@ -173,104 +156,3 @@ def against_cost(
             ).properties(width=330, height=220)
         )
     return alt.concat(*parts, columns=columns).resolve_scale(x="independent", y="independent") if parts else None
-
-
-def line_densities(
-    axis: np.ndarray,
-    truth: np.ndarray | None,
-    panels: Mapping[str, tuple[str, np.ndarray | None, np.ndarray]],
-    palette: Palette,
-) -> Chart:
-    """Densities on a line: of each panel (model, its density or None, samples), over the true one."""
-    parts = []
-    top = max(density.max() for density in [truth, *(d for _, d, _ in panels.values())] if density is not None)
-    scale = alt.Scale(domain=[float(axis[0]), float(axis[-1])], nice=False)
-    for title, (model, density, samples) in panels.items():
-        layers = []
-        x, y = alt.X("x:Q", title=None, scale=scale), alt.Y("p:Q", title=None, scale=alt.Scale(domain=[0, float(top)]))
-        if density is not None:
-            data = pd.DataFrame({"x": _short(axis), "p": _short(density), "model": model})
-            layers.append(alt.Chart(data).mark_area(opacity=0.45, line=True).encode(x, y, palette.colour()))
-        if truth is not None:
-            data = pd.DataFrame({"x": _short(axis), "p": _short(truth)})
-            layers.append(alt.Chart(data).mark_line(color="#808080", strokeDash=[4, 3], strokeWidth=1.2).encode(x, y))
-        points = pd.DataFrame({"x": _short(samples[:300, 0])})
-        layers.append(
-            alt.Chart(points).mark_tick(opacity=0.4, size=9, color="#808080", yOffset=5).encode(x, alt.YDatum(0))
-        )
-        parts.append(alt.layer(*layers, title=alt.Title(title, fontSize=11)).properties(width=180, height=120))
-    return alt.concat(*parts, columns=4)
-
-
-def plane_densities(
-    axes: Sequence[np.ndarray], panels: Mapping[str, tuple[np.ndarray | None, np.ndarray]], top: float
-) -> Chart:
-    """Densities in the plane as heat maps up to `top`, each panel's samples on it."""
-    parts = []
-    edges = [[float(axis[0] - (axis[1] - axis[0]) / 2), float(axis[-1] + (axis[1] - axis[0]) / 2)] for axis in axes]
-    x_scale, y_scale = (alt.Scale(domain=edge, nice=False, zero=False) for edge in edges)
-    size = 180
-    for title, (density, samples) in panels.items():
-        x, y = alt.X("x:Q", title=None, scale=x_scale), alt.Y("y:Q", title=None, scale=y_scale)
-        layers = []
-        if density is not None:
-            centre = pd.DataFrame(
-                [{"x": sum(edges[0]) / 2, "y": sum(edges[1]) / 2, "url": data_uri(heat_map(density, top))}]
-            )
-            layers.append(alt.Chart(centre).mark_image(width=size, height=size, aspect=False).encode(x, y, url="url:N"))
-        points = pd.DataFrame({"x": _short(samples[:400, 0]), "y": _short(samples[:400, 1])})
-        colour = "#ffffff" if density is not None else "#808080"
-        layers.append(alt.Chart(points).mark_circle(size=5, opacity=0.65, color=colour, clip=True).encode(x, y))
-        parts.append(alt.layer(*layers, title=alt.Title(title, fontSize=11)).properties(width=size, height=size))
-    return alt.concat(*parts, columns=4)
-
-
-def embedding(points: np.ndarray, labels: np.ndarray, title: str) -> Chart:
-    """Codes in the plane, (n, 2), each drawn as the number of its class."""
-    data = pd.DataFrame({"x": _short(points[:, 0]), "y": _short(points[:, 1]), "class": labels})
-    domain = sorted(data["class"].unique().tolist())
-    return (
-        alt.Chart(data, title=alt.Title(title, fontSize=11))
-        .mark_text(fontSize=9)
-        .encode(
-            alt.X("x:Q", title=None),
-            alt.Y("y:Q", title=None),
-            alt.Color("class:N", scale=alt.Scale(domain=domain, range=PALETTE), legend=None),
-            text="class:N",
-            tooltip=["class:N"],
-        )
-        .properties(width=330, height=330)
-    )
-
-
-def paths(rows: np.ndarray, samples: np.ndarray, title: str, colour: str) -> Chart:
-    """Interpolations of vectors, (rows, steps, D <= 2): lines in the plane over samples, or values against the step."""
-    count, steps, dim = rows.shape
-    flat = pd.DataFrame(
-        {
-            "row": np.repeat(np.arange(count), steps),
-            "step": np.tile(np.arange(steps), count),
-            "x": _short(rows[..., 0].ravel() if dim > 1 else np.tile(np.linspace(0, 1, steps), count)),
-            "y": _short(rows[..., 1 if dim > 1 else 0].ravel()),
-        }
-    )
-    names = (None, None) if dim > 1 else ("from one latent draw to another", "x")
-    x, y = (
-        alt.X("x:Q", title=names[0], scale=alt.Scale(zero=False)),
-        alt.Y("y:Q", title=names[1], scale=alt.Scale(zero=False)),
-    )
-    lines = alt.Chart(flat).mark_line(strokeWidth=1.8, color=colour).encode(x, y, detail="row:N", order="step:Q")
-    layers: list[alt.Chart] = [lines]
-    if dim > 1:
-        points = pd.DataFrame({"x": _short(samples[:400, 0]), "y": _short(samples[:400, 1])})
-        layers.insert(0, alt.Chart(points).mark_circle(size=5, opacity=0.5, color="#808080").encode(x, y))
-    return alt.layer(*layers, title=alt.Title(title, fontSize=11)).properties(width=180, height=180)
-
-
-def beside(parts: Sequence[Chart], columns: int = 4) -> Chart:
-    return alt.concat(*parts, columns=columns)
-
-
-def _short(values: np.ndarray) -> list[float]:
-    """Five digits, which no eye can tell from all."""
-    return [float(f"{value:.5g}") for value in np.asarray(values, float)]

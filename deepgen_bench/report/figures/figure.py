@@ -1,4 +1,4 @@
-"""A figure of the report, with the words that say what it shows."""
+"""A figure of the report: a chart or pictures, with title, caption and description."""
 
 import json
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from deepgen_bench.report.figures.charts import Chart
 
 @dataclass(frozen=True)
 class Figure:
-    """A `chart`, or `pictures` beside each other, each with its caption.
+    """A `chart`, or `pictures` with a caption each.
 
-    `name` is the stem of its files, `alt` says what is there to be seen to who cannot; `large` pictures need room.
+    `name` is the stem of its files, `alt` the description for readers who cannot see it; `large` pictures are shown
+    larger.
     """
 
     name: str
@@ -32,10 +33,10 @@ class Figure:
     def spec(self) -> dict[str, Any]:
         """The chart as Vega-Lite."""
         assert self.chart is not None
-        # what altair would check against its schema, Vega-Lite does when it draws
+        # Vega-Lite checks the specification when it draws, so altair need not validate it
         return self.chart.to_dict(validate=False)
 
     @property
     def script(self) -> str:
-        """The chart as JSON that may stand in a script element."""
+        """The chart as JSON, escaped for an HTML script element."""
         return json.dumps(self.spec, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Pictures made of pixels: sheets of images, and densities as heat maps."""
+"""Pictures as PNG: sheets of images, and densities as heat maps."""
 
 import io
 from base64 import b64encode
@@ -6,12 +6,12 @@ from math import ceil, sqrt
 
 import numpy as np
 
-# pixels that small images are enlarged to, all together
+# width or height in pixels to which a sheet of small images is enlarged
 WIDTH = 512
 
 
 def sheet(images: np.ndarray, levels: int) -> bytes:
-    """Images (rows, columns, c, h, w) of grey levels as one PNG, a line between them, small ones enlarged."""
+    """Images (rows, columns, c, h, w) with values below `levels` as one PNG; small ones are enlarged."""
     from PIL import Image
 
     rows, columns, c, h, w = images.shape
@@ -24,7 +24,7 @@ def sheet(images: np.ndarray, levels: int) -> bytes:
 
 
 def square(images: np.ndarray) -> np.ndarray:
-    """Images (n, c, h, w) in about as many rows as columns, (rows, columns, c, h, w), the last filled up with black."""
+    """Images (n, c, h, w) as (rows, columns, c, h, w) in a nearly square arrangement, filled up with black."""
     columns = ceil(sqrt(len(images)))
     rows = ceil(len(images) / columns)
     filled = np.concatenate([images, np.zeros((rows * columns - len(images), *images.shape[1:]), images.dtype)])
@@ -32,7 +32,7 @@ def square(images: np.ndarray) -> np.ndarray:
 
 
 def heat_map(density: np.ndarray, top: float) -> bytes:
-    """A density over x and y, (nx, ny), as a PNG with y upwards; `top` and more is the strongest colour."""
+    """A density (nx, ny) as a PNG with y upwards; colours follow its square root and end at `top`."""
     from matplotlib import colormaps
     from PIL import Image
 

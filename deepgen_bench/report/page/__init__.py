@@ -1,1 +1,1 @@
-"""The HTML page."""
+"""The HTML page: its contents in order, and the file."""

@@ -1,30 +1,36 @@
-"""Where the numbers of a report come from."""
+"""Where the numbers of a report come from: code, platforms, settings and data."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from deepgen_bench.report.data.material import Material
+from deepgen_bench.report.data.experiments import Results
+from deepgen_bench.storage.keys import RunId
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Commits of the code that trained, platforms that it ran on, folders of the runs under `results/runs/`, and the
-    digest of each dataset; `finished` is when the last run ended, empty if that is not known."""
+    """Commits of the code that trained, platforms that it ran on, folders of the replicates' settings under
+    `results/runs/`, and digests of the datasets; `finished` is when the last replicate ended, "" if unknown."""
 
     commits: list[str]
     platforms: list[dict[str, Any]]
-    identities: list[str]
+    run_ids: list[str]
     data: dict[str, str]
     finished: str
 
 
-def provenance(material: Material) -> Provenance:
-    runs = [run for drawn in material.drawn.values() for info, _ in drawn.models.values() for run in info["runs"]]
-    known = [run["git"] for run in runs if run["git"]["commit"]]
+def provenance(results: Results) -> Provenance:
+    replicates = [
+        replicate
+        for figures in results.figures.values()
+        for of_model in figures.models.values()
+        for replicate in of_model.replicates
+    ]
+    known = [replicate["git"] for replicate in replicates if replicate["git"]["commit"]]
     commits = {f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}" for git in known}
-    platforms = {json.dumps(run["platform"], sort_keys=True): run["platform"] for run in runs}
-    identities = {run_id.rsplit("/", 1)[0] for run_id in material.rows["run_id"] if run_id}
-    data = {dataset: drawn.info["digest"] for dataset, drawn in material.drawn.items()}
-    finished = max((run["finished"] for run in runs), default="")
-    return Provenance(sorted(commits), list(platforms.values()), sorted(identities), data, finished)
+    platforms = {json.dumps(each["platform"], sort_keys=True): each["platform"] for each in replicates}
+    run_ids = {RunId.without_seed(run_id) for run_id in results.rows["run_id"] if run_id}
+    data = {dataset: figures.info["digest"] for dataset, figures in results.figures.items()}
+    finished = max((replicate["finished"] for replicate in replicates), default="")
+    return Provenance(sorted(commits), list(platforms.values()), sorted(run_ids), data, finished)

@@ -1,104 +1,85 @@
-"""A dataset's part of the report: its tables and figures."""
+"""The part of the report on one dataset: its tables and figures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from deepgen_bench.report.data.material import Drawn, Material
+from deepgen_bench.report.data.experiments import Experiments
+from deepgen_bench.report.data.figure_data import DatasetFigures
 from deepgen_bench.report.data.paired import paired_errors
+from deepgen_bench.report.data.parts import headline_columns, main_part
 from deepgen_bench.report.data.sheet import Sheet, sheets
-from deepgen_bench.report.figures.charts import Palette
+from deepgen_bench.report.figures import measurements, models
+from deepgen_bench.report.figures.colours import Palette
 from deepgen_bench.report.figures.figure import Figure
-from deepgen_bench.report.figures.figures_of_measurements import against_cost, chief_columns, seeds_and_sizes
-from deepgen_bench.report.figures.figures_of_models import latent_space, real_and_generated, training
-from deepgen_bench.report.tables.headings import mean_and_error
-from deepgen_bench.report.tables.render import Cell, Table
-from deepgen_bench.report.tables.tables import parts_of, tables_of
+from deepgen_bench.report.tables.comparison import tables_of_sheets
+from deepgen_bench.report.tables.cost import cost_table
+from deepgen_bench.report.tables.render import Table
 
 CHECKPOINT = "final"
 
 
 @dataclass(frozen=True)
 class Section:
-    """`tables`, the comparison first; `chief` are the columns of it that stand for the dataset."""
+    """`tables`, the comparison first, and `figures`; `headline` has the columns that stand for the dataset."""
 
     dataset: str
     facts: str
     tables: list[Table]
     figures: list[Figure]
-    chief: Table
+    headline: Table
 
     @property
     def unbeaten(self) -> list[tuple[str, list[str]]]:
-        """Of each chief column, the models that no other is shown to beat."""
-        found = []
-        for i, name in enumerate(self.chief.header[1:], 1):
-            best = [row[0].text for row in self.chief.rows if row[i].emphasis == "bold"]
-            found += [(name, best)] if best else []
-        return found
+        """For each headline column, the models that no other is shown to beat."""
+        names = self.headline.header[1:]
+        best = [
+            [row[0].text for row in self.headline.rows if row[i].emphasis == "bold"] for i in range(1, len(names) + 1)
+        ]
+        return [(name, labels) for name, labels in zip(names, best, strict=True) if labels]
 
 
-def sections_of(material: Material) -> tuple[list[Section], list[Table]]:
-    """Every dataset's, and the tables that are of no single one."""
-    measured = sheets(material.rows, CHECKPOINT)
-    tables = tables_of(measured, paired_errors(material.paired, material.name, CHECKPOINT), CHECKPOINT)
-    palette = Palette(material.models)
+def sections_of(experiments: Experiments) -> tuple[list[Section], list[Table]]:
+    """A section for every dataset, and the tables over all datasets."""
+    results = experiments.results
+    by_dataset = sheets(results.rows, CHECKPOINT)
+    errors = paired_errors(results.paired, experiments.name, CHECKPOINT)
+    tables = tables_of_sheets(by_dataset, errors, CHECKPOINT)
+    palette = Palette(experiments.models, experiments.real)
     sections = []
-    for dataset, sheet in measured.items():
-        drawn = material.drawn.get(dataset)
-        own = [table for table in tables if table.dataset == dataset]
-        (_, _, columns), *_ = parts_of(sheet)
-        chief = own[0].columns([0, *(own[0].lead + columns.index(column) for column in chief_columns(sheet))])
-        if drawn is not None:
-            own.append(cost_table(dataset, drawn))
-        figures = [figure for figure in figures_of(dataset, sheet, drawn, palette) if not figure.empty]
-        sections.append(Section(dataset, facts_of(drawn) if drawn else "", own, figures, chief))
+    for dataset, sheet in by_dataset.items():
+        figure_data = results.figures.get(dataset)
+        of_dataset = [table for table in tables if table.dataset == dataset]
+        headline = _headline(sheet, of_dataset[0])
+        if figure_data is not None:
+            of_dataset.append(cost_table(dataset, figure_data))
+        figures = [figure for figure in _figures(dataset, sheet, figure_data, palette) if not figure.empty]
+        facts = _facts(figure_data) if figure_data else ""
+        sections.append(Section(dataset, facts, of_dataset, figures, headline))
     return sections, [table for table in tables if not table.dataset]
 
 
-def figures_of(dataset: str, sheet: Sheet, drawn: Drawn | None, palette: Palette) -> Iterator[Figure]:
-    if drawn is not None:
-        yield from real_and_generated(dataset, drawn, palette)
-    yield from seeds_and_sizes(dataset, sheet, palette)
-    if drawn is not None:
-        yield from latent_space(dataset, drawn, palette)
-        yield from training(dataset, drawn, palette)
-        yield from against_cost(dataset, sheet, drawn, palette)
+def _headline(sheet: Sheet, comparison: Table) -> Table:
+    """The model and the headline columns of a comparison table."""
+    columns = main_part(sheet).columns
+    return comparison.columns([0, *(comparison.lead + columns.index(column) for column in headline_columns(sheet))])
 
 
-def facts_of(drawn: Drawn) -> str:
-    info, spec = drawn.info, drawn.info["spec"]
+def _figures(dataset: str, sheet: Sheet, figure_data: DatasetFigures | None, palette: Palette) -> Iterator[Figure]:
+    if figure_data is not None:
+        yield from models.samples(dataset, figure_data, palette)
+    yield measurements.every_seed(dataset, sheet, palette)
+    yield measurements.by_importance_samples(dataset, sheet, palette)
+    yield measurements.by_sample_size(dataset, sheet, palette)
+    if figure_data is not None:
+        yield from models.latent_spaces(dataset, figure_data, palette)
+        yield from models.training_curves(dataset, figure_data, palette)
+        yield measurements.against_cost(dataset, sheet, figure_data, palette)
+
+
+def _facts(figure_data: DatasetFigures) -> str:
+    """Support, shape, sizes of the splits and digest of a dataset."""
+    info, spec = figure_data.info, figure_data.info["spec"]
     sizes = ", ".join(f"{count:,} {split}" for split, count in info["sizes"].items())
-    levels = f", {spec['levels']} levels" if spec["levels"] else ""
+    levels = f", {figure_data.levels} levels" if figure_data.levels else ""
     shape = " × ".join(map(str, spec["shape"]))
     return f"{info['name']}: {spec['support']}, {shape}{levels}; {sizes} examples; digest {info['digest'][:12]}"
-
-
-def cost_table(dataset: str, drawn: Drawn) -> Table:
-    """What the runs of a dataset cost, by model."""
-    header = ["model", "parameters", "steps", "training examples", "seconds a replicate", "trained together"]
-    header += ["peak memory [MB]", "device"]
-    rows = []
-    for model, (info, _) in drawn.models.items():
-        runs = info["runs"]
-        if info["family"] in ("oracle", "external"):
-            continue
-        seconds = np.array([run["seconds"] for run in runs])
-        error = float(seconds.std(ddof=1)) if len(seconds) > 1 else float("nan")
-        about = "mean ± sd over replicates of each one's share of its block's training time"
-        cells = [Cell(model)]
-        cells += [count([run[name] for run in runs]) for name in ("parameters", "steps", "examples")]
-        cells += [Cell(mean_and_error(float(seconds.mean()), error), about=about, value=float(seconds.mean()))]
-        cells += [count([run["together"] for run in runs])]
-        cells += [count([peak for run in runs for peak in run["memory_mb"].values()])]
-        cells += [Cell(", ".join(sorted({run["platform"]["device"] for run in runs})))]
-        rows.append(cells)
-    notes = ["Times of jobs that shared a machine with others are longer than they would be alone."]
-    return Table(f"{dataset}_cost", f"{dataset}: cost", header, rows, notes, ["cost"] * 7, dataset=dataset)
-
-
-def count(values: list[float | None]) -> Cell:
-    """The largest of what is known."""
-    known = [value for value in values if value is not None]
-    return Cell(f"{max(known):,.0f}", value=max(known)) if known else Cell("–")

@@ -1,1 +1,1 @@
-"""Tables as CSV, Markdown, LaTeX and text."""
+"""Tables: their cells and notes, written as CSV, Markdown, LaTeX and text."""

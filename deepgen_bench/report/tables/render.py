@@ -1,4 +1,4 @@
-"""Write a table's cells as CSV, Markdown, LaTeX or aligned text."""
+"""Tables as CSV, Markdown, LaTeX or aligned text."""
 
 import csv
 import io
@@ -16,23 +16,25 @@ Emphasis = Literal["", "bold", "italic"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A text in plain characters (`1.2 ± 0.1`) and how it stands out.
+    """A plain text (`1.2 ± 0.1`) and its emphasis.
 
-    `about` is what more there is to say of it, `value` what a table is sorted by.
+    `tooltip` holds further details, `value` the number that the table is sorted by; `model` is the model that a row's
+    first cell names, where there is one.
     """
 
     text: str
     emphasis: Emphasis = ""
-    about: str = ""
+    tooltip: str = ""
     value: float | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells ready to be written. `name` is the file's stem.
+    """Cells to be written. `name` is the stem of the file, `dataset` the dataset that the table is about, if any.
 
-    The first `lead` columns say whose the row is. `families` names what each of the others is about; too wide a table
-    is broken into blocks between families. `dataset` is the one that it is of, if it is of one.
+    The first `lead` columns describe the row and are repeated in every block. `families` has the subject of each other
+    column; a table that is too wide is broken into blocks between families.
     """
 
     name: str
@@ -44,8 +46,13 @@ class Table:
     lead: int = 1
     dataset: str = ""
 
+    @property
+    def full_title(self) -> str:
+        """The title after the dataset."""
+        return f"{self.dataset}: {self.title}" if self.dataset else self.title
+
     def columns(self, chosen: Sequence[int]) -> "Table":
-        """Some of the columns, by number."""
+        """The table with these columns only, by number."""
         families = [self.families[i - self.lead] for i in chosen if i >= self.lead]
         lead = sum(i < self.lead for i in chosen)
         rows = [[row[i] for i in chosen] for row in self.rows]
@@ -54,16 +61,16 @@ class Table:
 
     @property
     def spans(self) -> list[tuple[str, int]]:
-        """The families in their order, and how many columns each has."""
-        return [(family, len(list(its))) for family, its in groupby(self.families)]
+        """The families in their order, and the number of columns of each."""
+        return [(family, len(list(columns))) for family, columns in groupby(self.families)]
 
     def block(self, start: int, stop: int) -> "Table":
-        """The columns from `start` to `stop`, with the lead."""
+        """The lead and the columns from `start` to `stop`."""
         return self.columns([*range(self.lead), *range(start, stop)])
 
 
 def to_csv(table: Table) -> str:
-    """One block however wide; no emphasis, no notes."""
+    """One block of any width, without emphasis and notes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(_inert, table.header))
@@ -72,9 +79,9 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table, columns: int = 6) -> str:
-    """Pipe tables of at most `columns` metrics, one below the other, then the notes as a list."""
+    """Pipe tables of at most `columns` metrics each, then the notes as a list."""
     marks = {"": "{}", "bold": "**{}**", "italic": "*{}*"}
-    parts = [f"### {_markdown(table.title)}"]
+    parts = [f"### {_markdown(table.full_title)}"]
     for block in _blocks(table, lambda widths: len(widths) - table.lead <= columns):
         lines = [[_markdown(name) for name in block.header]]
         lines += [[marks[cell.emphasis].format(_markdown(cell.text)) for cell in row] for row in block.rows]
@@ -86,20 +93,20 @@ def to_markdown(table: Table, columns: int = 6) -> str:
 
 
 def to_latex(table: Table, columns: int = 4) -> str:
-    """A `table` with one booktabs `tabular` for every `columns` metrics, and the notes below."""
+    """A `table` with a booktabs `tabular` for at most every `columns` metrics, and the notes below."""
     bold = {"": "{}", "bold": r"\textbf{{{}}}", "italic": r"\textit{{{}}}"}
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{_latex(table.title)}}}",
+        rf"\caption{{{_latex(table.full_title)}}}",
     ]
     lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}")
     for block in _blocks(table, lambda widths: len(widths) - table.lead <= columns):
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}", r"\toprule"]
         lines += [" & ".join(map(_stacked, block.header)) + r" \\", r"\midrule"]
         rows = [" & ".join(bold[cell.emphasis].format(_latex(cell.text)) for cell in row) for row in block.rows]
-        # at the end of the row above, a bracket would be read as its optional argument and * as its star
+        # LaTeX would read [ as an optional argument and * as the star of the \\ above
         lines += [re.sub(r"^[\[*]", r"{\g<0>}", row) + r" \\" for row in rows]
         lines += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
     lines += [r"\begin{minipage}{\linewidth}\footnotesize", *(_latex(note) + r"\par" for note in table.notes)]
@@ -107,7 +114,7 @@ def to_latex(table: Table, columns: int = 4) -> str:
 
 
 def to_document(tables: Sequence[Table]) -> str:
-    """A LaTeX document of the files that `to_latex` is written to."""
+    """A LaTeX document that includes the file of each table."""
     head = [
         r"\documentclass{article}",
         r"\usepackage[a4paper,landscape,margin=1cm]{geometry}",
@@ -118,9 +125,9 @@ def to_document(tables: Sequence[Table]) -> str:
 
 
 def to_text(table: Table, width: int = 120) -> str:
-    """Aligned columns for a terminal, in blocks no wider than `width`, then the notes; what is bold has a star."""
+    """Aligned columns for a terminal, in blocks no wider than `width`, then the notes; bold cells have a star."""
     marks = {"": "{}", "bold": "{}*", "italic": "{}"}
-    parts = [printable(table.title)]
+    parts = [printable(table.full_title)]
     for block in _blocks(table, lambda widths: sum(widths) + 2 * (len(widths) - 1) <= width):
         lines = [list(map(printable, block.header))]
         lines += [[marks[cell.emphasis].format(printable(cell.text)) for cell in row] for row in block.rows]
@@ -130,9 +137,9 @@ def to_text(table: Table, width: int = 120) -> str:
 
 
 def _blocks(table: Table, fits: Callable[[list[int]], bool]) -> Iterator[Table]:
-    """The table in parts that each repeat the lead: each family by itself, in as few equal parts as fit.
+    """The table in blocks that each repeat the lead: each family by itself, in as few equal blocks as fit.
 
-    `fits` tells by the columns' widths. A column that is too wide is a part of its own.
+    `fits` decides by the widths of the columns. A column that is too wide becomes a block of its own.
     """
     widths = _widths([table.header, *([cell.text + "*" for cell in row] for row in table.rows)])
     if fits(widths):
@@ -155,14 +162,14 @@ def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[list[str]]:
-    """First column to the left, the others to the right."""
+    """Pad the cells: the first column is aligned to the left, the others to the right."""
     widths = _widths(lines)
     padded = [[text.rjust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
     return [[line[0].ljust(widths[0]), *rest[1:]] for line, rest in zip(lines, padded, strict=True)]
 
 
 def _inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula; numbers with a sign stay as they are."""
+    """A text that no spreadsheet reads as a formula; signed numbers are unchanged."""
     text = printable(text)
     return f"'{text}" if re.match(r"[=@]|[+-](?![\d.])", text) else text
 
@@ -172,9 +179,9 @@ def _markdown(text: str) -> str:
 
 
 def _stacked(heading: str) -> str:
-    """A long heading in two lines, broken before its brackets."""
+    """A heading with brackets in two lines, broken before the first bracket."""
     lines = [_latex(line) for line in re.split(r" (?=[(\[])", heading, maxsplit=1)]
-    # {}: a bracket right after a line break would be read as its optional argument.
+    # {}: LaTeX would read a bracket right after \\ as an optional argument
     return rf"\shortstack[r]{{{lines[0]}\\{{}}{lines[1]}}}" if len(lines) > 1 else lines[0]
 
 

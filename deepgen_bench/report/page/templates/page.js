@@ -1,10 +1,10 @@
 const root = document.documentElement;
 const dark = () => root.dataset.theme === "dark";
 const system = matchMedia("(prefers-color-scheme: dark)");
-let chosen = false;
+let themeChosen = false;
 root.dataset.theme = system.matches ? "dark" : "light";
 
-// charts are drawn when they come near, and anew in another theme
+// A chart is drawn when it is about to scroll into view, and again when the theme changes.
 const views = new Map();
 async function draw(element) {
   const ink = dark() ? "#c9ced3" : "#333a41", line = dark() ? "#3a4047" : "#dfe3e7";
@@ -34,13 +34,13 @@ function setTheme(theme) {
   root.dataset.theme = theme;
   [...views.keys()].forEach(draw);
 }
-system.addEventListener("change", () => chosen || setTheme(system.matches ? "dark" : "light"));
+system.addEventListener("change", () => themeChosen || setTheme(system.matches ? "dark" : "light"));
 document.getElementById("theme").addEventListener("click", () => {
-  chosen = true;
+  themeChosen = true;
   setTheme(dark() ? "light" : "dark");
 });
 
-// tables: by a column's numbers, or its text; what has no number stands last
+// Sort a table by the numbers of a column, or its text if it has none; cells without a number come last.
 function sort(table, column, ascending) {
   const body = table.tBodies[0];
   const key = (row) => {
@@ -67,24 +67,24 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }));
 }
 
-// what is behind a number
-const about = document.getElementById("about");
-function tell(cell) {
-  about.textContent = cell.dataset.about;
-  about.hidden = false;
-  cell.setAttribute("aria-describedby", "about");
-  const place = cell.getBoundingClientRect(), own = about.getBoundingClientRect();
-  about.style.left = `${Math.max(8, Math.min(place.left, innerWidth - own.width - 8))}px`;
+// tooltips with the details of a number
+const tooltip = document.getElementById("tooltip");
+function show(cell) {
+  tooltip.textContent = cell.dataset.tooltip;
+  tooltip.hidden = false;
+  cell.setAttribute("aria-describedby", "tooltip");
+  const place = cell.getBoundingClientRect(), size = tooltip.getBoundingClientRect();
+  tooltip.style.left = `${Math.max(8, Math.min(place.left, innerWidth - size.width - 8))}px`;
   const below = place.bottom + 6;
-  about.style.top = `${below + own.height < innerHeight ? below : Math.max(8, place.top - own.height - 6)}px`;
+  tooltip.style.top = `${below + size.height < innerHeight ? below : Math.max(8, place.top - size.height - 6)}px`;
 }
 function hide(cell) {
-  about.hidden = true;
+  tooltip.hidden = true;
   cell?.removeAttribute("aria-describedby");
 }
-const toldOf = (event) => event.target.closest?.("[data-about]");
-for (const kind of ["mouseover", "focusin"]) addEventListener(kind, (event) => toldOf(event) && tell(toldOf(event)));
-for (const kind of ["mouseout", "focusout"]) addEventListener(kind, (event) => toldOf(event) && hide(toldOf(event)));
+const cellOf = (event) => event.target.closest?.("[data-tooltip]");
+for (const kind of ["mouseover", "focusin"]) addEventListener(kind, (event) => cellOf(event) && show(cellOf(event)));
+for (const kind of ["mouseout", "focusout"]) addEventListener(kind, (event) => cellOf(event) && hide(cellOf(event)));
 addEventListener("keydown", (event) => event.key === "Escape" && hide(document.activeElement));
 
 for (const button of document.querySelectorAll(".copy")) {
@@ -93,7 +93,7 @@ for (const button of document.querySelectorAll(".copy")) {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // a file on disk may not use the clipboard: select the text, to be copied by hand
+      // A page opened from disk may not use the clipboard, so the text is selected and copied by command.
       getSelection().selectAllChildren(button.parentElement.querySelector(".command"));
       document.execCommand("copy");
     }
