@@ -36,7 +36,7 @@ from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
 from deepgen_bench.models.replicate import make_model  # noqa: E402
 from deepgen_bench.plugins import MODELS  # noqa: E402
 from deepgen_bench.training.graph import captured  # noqa: E402
-from deepgen_bench.training.loop import Course  # noqa: E402
+from deepgen_bench.training.loop import TrainingState  # noqa: E402
 
 VAE = {"decoder": "bernoulli", "hidden": [200, 200], "latent_dim": 50, "batch_size": 100, "learning_rate": 0.001}
 CONV = {"network": "conv", "channels": 32, "hidden": [256], "latent_dim": 64, "batch_size": 64}
@@ -94,10 +94,10 @@ def trained(name: str, device: str, replicates: int, steps: int, precision: str 
     return model, fits
 
 
-def started(name: str, device: str, replicates: int, precision: str = "float32") -> Course:
+def started(name: str, device: str, replicates: int, precision: str = "float32") -> TrainingState:
     """A training after its first step."""
     model, _ = trained(name, device, replicates, 1, precision)
-    return Course(model, len(model.module.shift))
+    return TrainingState(model, len(model.module.shift))
 
 
 def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
@@ -170,7 +170,7 @@ def graph_like_eager(device: str, steps: int) -> Iterator[tuple[str, str]]:
         yield name, "same bits" if off == 0 else f"{off:.1e} off"
 
 
-def capturing(course: Course, device: str) -> Callable[[], None]:
+def capturing(course: TrainingState, device: str) -> Callable[[], None]:
     return captured(course.update) if device == "cuda" else course.update
 
 
@@ -196,7 +196,7 @@ def milliseconds(action: Callable[[], Any], device: str, bursts: int) -> float:
     return float(np.median(times)) * 1e3
 
 
-def kernels(course: Course, device: str) -> float:
+def kernels(course: TrainingState, device: str) -> float:
     """Milliseconds that the kernels of a step take by themselves; NaN without a GPU."""
     if device != "cuda":
         return float("nan")

@@ -36,7 +36,7 @@ def ours(
     from deepgen_bench.models.replicate import make_model
     from deepgen_bench.plugins import MODELS
     from deepgen_bench.runtime.device import open_device
-    from deepgen_bench.training.loop import Course
+    from deepgen_bench.training.loop import TrainingState
 
     open_device(device)
     image = len(shape) > 1
@@ -47,7 +47,7 @@ def ours(
     # one step, which makes networks, optimisers and batches
     network.fit(data, seeds, Streams(0, "benchmark", model), settings["batch_size"], lambda *_: None)
     stacked = len(network.module.shift)
-    course = Course(network, stacked)
+    course = TrainingState(network, stacked)
     # a replicate alone has a twin beside it, and convolutions are trained one after the other
     useful = min(replicates, stacked)
     return lambda: {"value": rate(lambda: course.advance(1.0), useful)}

@@ -32,7 +32,7 @@ from deepgen_bench.plugins import DATASETS, MODELS
 from deepgen_bench.runtime.device import set_threads
 from deepgen_bench.runtime.seeds import derive_rng, derive_seed
 from deepgen_bench.storage.files import write_text
-from deepgen_bench.training.result import Fit
+from deepgen_bench.training.result import TrainingResult
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "tuning.csv"
 BASE_SEED = 0
@@ -65,7 +65,7 @@ SPACES: dict[str, Space] = {
     },
     "wgan_gp": {"batch_size": (64, 128), "learning_rate": (5e-4, 1e-3, 2e-3), "critic_steps": (2, 3, 5)},
     "flow": {"transform": ("spline",)},
-    "diffusion": {"batch_size": (64, 128), "learning_rate": (1e-3, 2e-3, 4e-3), "octaves": (2, 3)},
+    "diffusion": {"batch_size": (64, 128), "learning_rate": (1e-3, 2e-3, 4e-3), "fourier_features": (2, 3)},
 }
 # what depends on the data
 ADVERSARIAL_VECTORS: Space = {"hidden": ([64, 64], [128, 128]), "latent_dim": (2,)}
@@ -174,11 +174,11 @@ def distance(dataset: str, samples: np.ndarray) -> float:
     return sliced_wasserstein(samples, real, directions)[0]
 
 
-def score(dataset: str, model: str, settings: Any, fit: Fit, seed: int) -> float:
+def score(dataset: str, model: str, settings: Any, fit: TrainingResult, seed: int) -> float:
     """The score of one replicate's final checkpoint, lower is better; infinite if it diverged."""
     if fit.status != "ok":
         return math.inf
-    if MODELS[model].family in ("latent", "tractable") or (model, dataset) == ("diffusion", "digits"):
+    if MODELS[model].family_name in ("latent", "tractable") or (model, dataset) == ("diffusion", "digits"):
         return fit.curves[-1]["validation_score"]
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])

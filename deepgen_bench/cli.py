@@ -273,7 +273,7 @@ def list_names(kind: Annotated[Literal["datasets", "models", "metrics"], typer.A
     registry = {"datasets": DATASETS, "models": MODELS, "metrics": METRICS}[kind]
     for name in registry:
         plugin = registry[name]
-        about = {"datasets": "support", "models": "family"}.get(kind)
+        about = {"datasets": "support", "models": "family_name"}.get(kind)
         kind_of_plugin = [getattr(plugin, about)] if about else []
         print(name, *kind_of_plugin, registry.target(name), registry.origin(name), sep="\t")
 

@@ -3,25 +3,42 @@
 Nothing is imported before it is used. Outside packages add names through entry points.
 """
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deepgen_bench.runtime.errors import UserError
 
 
 def not_identity(**kwargs: Any) -> Any:
-    """A field that changes where or how fast, never which numbers: it stays out of the settings hash."""
+    """A field that changes where or how fast something is computed, but no number: it is not part of an identity."""
     return Field(json_schema_extra={"identity": False}, **kwargs)
 
 
 class Settings(BaseModel):
-    """Immutable, with unknown keys refused. Importing a settings class must not import torch."""
+    """Base class of settings: immutable, and unknown keys are errors. Importing a subclass must not import torch.
+
+    `renamed` maps old names of keys to new ones. An old name in an experiment file still works, with a warning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        for old, new in cls.renamed.items():
+            if old in data and new not in data:
+                print(f"warning: {old} is now called {new}; please rename it in the experiment file", file=sys.stderr)
+                data = {new if key == old else key: value for key, value in data.items()}
+        return data
 
     def identity(self) -> dict[str, Any]:
         """The settings that change numbers, as plain JSON data."""
@@ -94,18 +111,18 @@ DATASETS = Registry(
 MODELS = Registry(
     "model",
     {
-        "oracle": "deepgen_bench.models.specs:ORACLE",
-        "external": "deepgen_bench.models.specs:EXTERNAL",
-        "gaussian": "deepgen_bench.models.specs:GAUSSIAN",
-        "gmm": "deepgen_bench.models.specs:GMM",
-        "kde": "deepgen_bench.models.specs:KDE",
-        "vae": "deepgen_bench.models.specs:VAE",
-        "gan": "deepgen_bench.models.specs:GAN",
-        "gan_ns": "deepgen_bench.models.specs:GAN_NS",
-        "wgan": "deepgen_bench.models.specs:WGAN",
-        "wgan_gp": "deepgen_bench.models.specs:WGAN_GP",
-        "flow": "deepgen_bench.models.specs:FLOW",
-        "diffusion": "deepgen_bench.models.specs:DIFFUSION",
+        "oracle": "deepgen_bench.models.oracle:ORACLE",
+        "external": "deepgen_bench.models.external:EXTERNAL",
+        "gaussian": "deepgen_bench.models.classical.gaussian:GAUSSIAN",
+        "gmm": "deepgen_bench.models.classical.gmm:GMM_SPEC",
+        "kde": "deepgen_bench.models.classical.kde:KDE_SPEC",
+        "vae": "deepgen_bench.models.vae.settings:VAE",
+        "gan": "deepgen_bench.models.adversarial.settings:GAN",
+        "gan_ns": "deepgen_bench.models.adversarial.settings:GAN_NS",
+        "wgan": "deepgen_bench.models.adversarial.settings:WGAN",
+        "wgan_gp": "deepgen_bench.models.adversarial.settings:WGAN_GP",
+        "flow": "deepgen_bench.models.flow.settings:FLOW",
+        "diffusion": "deepgen_bench.models.diffusion.settings:DIFFUSION",
     },
 )
 

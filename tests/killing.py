@@ -1,7 +1,7 @@
 """What the tests of killed jobs share: a small experiment, its digests, and what a killed job leaves."""
 
 from deepgen_bench.experiment.load import load_experiment
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.storage import files
 
 SMALL = {"hidden": [16], "batch_size": 16, "latent_dim": 2}
@@ -27,7 +27,7 @@ def digests(store, dataset, model):
     """The digest of states, samples and status of each seed, all of which are what it says they are."""
     found = []
     for seed in store.experiment.seeds:
-        run = Run(store.run_dir(dataset, model, seed))
+        run = Replicate(store.run_dir(dataset, model, seed))
         assert all(run.state(checkpoint) for checkpoint in run.checkpoints)
         for name, digest in run.info["samples"].items():
             assert files.sha256_of(run.directory / name) == digest

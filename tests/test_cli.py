@@ -117,7 +117,7 @@ def test_names_are_listed_with_what_they_are(command: Command) -> None:
     code, out, err = command("list", "models")
     lines = [line.split("\t") for line in out.splitlines()]
     assert (code, err) == (0, "") and len(lines) == len(list(MODELS))
-    assert ["vae", "latent", "deepgen_bench.models.specs:VAE", "built-in"] in lines
+    assert ["vae", "latent", "deepgen_bench.models.vae.settings:VAE", "built-in"] in lines
     code, out, _ = command("list", "datasets")
     assert code == 0 and "digits\timage\tdeepgen_bench.datasets.digits:Digits\tbuilt-in\n" in out
     code, out, _ = command("list", "metrics")

@@ -163,7 +163,7 @@ def test_the_flow_s_density_integrates_to_one(small_settings, fit, dim, step):
     a, b = np.random.default_rng(0).standard_normal((2, 2000))
     x = np.stack([a, 0.3 * a**2 + 0.6 * b], 1)[:, 2 - dim :]
     spec = DataSpec((dim,), "continuous")
-    model = make_model("diffusion", small_settings("diffusion", octaves=1), spec, "cpu")
+    model = make_model("diffusion", small_settings("diffusion", fourier_features=1), spec, "cpu")
     (done,) = fit(model, Splits(spec, x, x, x), [0], 300)
     model.load(done.checkpoints["final"])
     axis = np.arange(-7, 7, step)

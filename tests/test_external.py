@@ -20,7 +20,7 @@ from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.models.external import ONE_SET
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.stages.aggregate import aggregate
 from deepgen_bench.stages.measure import measure_likelihood, measure_samples
@@ -89,7 +89,7 @@ def test_exported_samples_of_a_model_score_as_the_model_to_the_bit(tmp_path: Pat
     pd.testing.assert_frame_equal(mine, theirs[~on_training_data].reset_index(drop=True), check_exact=True)
     assert {"w2", "c2st", "mode_kl", "copied", "log_likelihood", "log_density_ratio"} <= set(mine["metric"])
     assert (mine["status"] == "ok").all() and mine["seed"].nunique() == 2
-    run_of = Run(store.run_dir("ring", "copy", 1))
+    run_of = Replicate(store.run_dir("ring", "copy", 1))
     assert [run_of.info[key] for key in ("steps", "examples", "parameters", "available")] == [None, None, None, 200]
 
 
@@ -107,7 +107,7 @@ def test_images_in_every_form_are_the_same_samples(tmp_path: Path) -> None:
     for label in names:
         train_block(store, "digits", label, 0)
         measure_samples(store, "digits", label, 0)
-        kept = Run(store.run_dir("digits", label, 0))
+        kept = Replicate(store.run_dir("digits", label, 0))
         np.testing.assert_array_equal(kept.samples("final", ""), x)
         # fewer than the experiment wants: all that there are, and so it says
         assert kept.info["n_samples"] == kept.info["available"] == 30
@@ -126,7 +126,7 @@ def test_an_experiment_gets_the_first_samples_of_the_file(tmp_path: Path) -> Non
     many = store_of(tmp_path, {"ring": RING}, {"x": external(tmp_path / "x.npy")}, samples=250, name="more")
     for store, n in ((few, 50), (many, 250), (few, 250)):
         train_block(store, "ring", "x", 0)
-        kept = Run(store.run_dir("ring", "x", 0))
+        kept = Replicate(store.run_dir("ring", "x", 0))
         np.testing.assert_array_equal(kept.samples("final", ""), x[:n].astype(np.float64))
         assert kept.info["n_samples"] == n
     drawn = kept.model("final", "cpu").sample(10, 5)[""]  # as `deepgen-bench sample` does
@@ -223,7 +223,7 @@ def test_the_exported_examples_are_those_that_are_measured(tmp_path: Path, comma
     np.testing.assert_array_equal(np.floor(x * 17).reshape(stored.shape), stored)
     # a model's own values, found again at these points
     run(store, "digits", "gaussian")
-    gaussian = Run(store.run_dir("digits", "gaussian", 0)).model("final", "cpu")
+    gaussian = Replicate(store.run_dir("digits", "gaussian", 0)).model("final", "cpu")
     vectors = np.load(store.measurements("digits", "gaussian", 0, "likelihood").with_suffix(".npz"))
     (values,) = (vectors[name] for name in vectors if name.endswith("/log_likelihood_final"))
     np.testing.assert_array_equal(gaussian.log_prob(x), values)
@@ -307,7 +307,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
         assert "torch" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
-    assert Run(store.run_dir("ring", "x", 0)).info["platform"]["device"] == "cpu"
+    assert Replicate(store.run_dir("ring", "x", 0)).info["platform"]["device"] == "cpu"
 
 
 # the document

@@ -306,8 +306,10 @@ def outside(folder: Path, entry_points: str) -> str:
     (info / "entry_points.txt").write_text(entry_points)
     (folder / "outside_zoo.py").write_text(
         textwrap.dedent("""
-            from deepgen_bench.models.specs import GAUSSIAN, ModelSpec
-            NARROW = ModelSpec(GAUSSIAN.settings, "tractable", "outside_zoo:Narrow")
+            from deepgen_bench.models.base import Tractable
+            from deepgen_bench.models.classical.gaussian import GAUSSIAN
+            from deepgen_bench.models.settings import ModelSpec
+            NARROW = ModelSpec(GAUSSIAN.settings, Tractable, "outside_zoo:Narrow")
         """)
     )
     (folder / "trial.yaml").write_text(

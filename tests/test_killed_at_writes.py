@@ -12,12 +12,12 @@ from project import changed
 from deepgen_bench.experiment.plan import Plan
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models import replicate as runs
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.storage import files
-from deepgen_bench.training.checkpoint import Keeper
+from deepgen_bench.training.checkpoint import Checkpointer
 
 
 class Killed(BaseException):
@@ -114,7 +114,7 @@ def test_trained_groups_are_not_trained_again(finished, tmp_path, monkeypatch, c
     (model,) = made.models
     store = Store(made, shutil.copytree(data, tmp_path / "results"))
     keeps = []
-    save = Keeper.save
+    save = Checkpointer.save
 
     def kill_in_the_second_group(self, *state):
         save(self, *state)
@@ -123,13 +123,13 @@ def test_trained_groups_are_not_trained_again(finished, tmp_path, monkeypatch, c
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "save", kill_in_the_second_group)
+        patch.setattr(Checkpointer, "save", kill_in_the_second_group)
         with pytest.raises(Killed):
             train_block(store, "digits", model, 0)
         assert keeps == [([0], 1), ([0], 2), ([1], 1)]
         train_block(store, "digits", model, 0)
         assert keeps[3:] == [([1], 2)]
-    resumed = [Run(store.run_dir("digits", model, seed)).info["resumed_at"] for seed in (0, 1)]
+    resumed = [Replicate(store.run_dir("digits", model, seed)).info["resumed_at"] for seed in (0, 1)]
     assert resumed == [[], [1]] and "seed_0.checkpoint: training goes on after step 1" in capsys.readouterr().err
 
 

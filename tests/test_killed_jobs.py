@@ -19,7 +19,7 @@ import pytest
 from killing import digests, experiment, leftovers
 
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.storage.files import sha256_of
@@ -45,7 +45,7 @@ def content(root):
         if path.name == "report.html" or "_cost." in path.name or path.suffix == ".pdf":
             continue
         if path.name == "run.json":
-            found[name] = Run(path.parent).info["digest"]
+            found[name] = Replicate(path.parent).info["digest"]
         elif path.suffix == ".json" and ("/measurements/" in name or path.name == "aggregated.json"):
             # the store's rows, and the seals of the experiment's files, which hold times as well
             found[name] = [row | {"seconds": 0} for row in json.loads(path.read_text()).get("rows", [])]
@@ -131,7 +131,7 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path, number, kills):
             killed.append(f"{signal.Signals(number).name} {process.returncode}")
             continue
         assert digests(job.store, job.dataset, job.model) == expected and not leftovers(job.store.root)
-        resumed = Run(job.store.run_dir(job.dataset, job.model, 1)).info["resumed_at"]
+        resumed = Replicate(job.store.run_dir(job.dataset, job.model, 1)).info["resumed_at"]
         print(f"\n{job.dataset}/{job.model}: the same bits after {len(killed)} kills {killed}, resumed at {resumed}")
         if len(killed) >= max(1, kills // 8):
             return
@@ -243,7 +243,7 @@ class Pipeline:
 
     def complete(self):
         """What is finished, and when it was: replicates with samples, and what was measured of them."""
-        runs = [path for path in self.results.glob("runs/*/*/*/*/run.json") if Run(path.parent).info["n_samples"]]
+        runs = [path for path in self.results.glob("runs/*/*/*/*/run.json") if Replicate(path.parent).info["n_samples"]]
         return {
             path: path.stat().st_mtime_ns for path in [*runs, *self.results.glob("runs/*/*/*/*/measurements/*.json")]
         }

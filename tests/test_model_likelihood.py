@@ -35,7 +35,7 @@ def loaded(small_settings, small_splits, fit):
         ready.load(trained.checkpoints["final"])
         return (
             ready,
-            MODELS[model].family,
+            MODELS[model].family_name,
             HeldOut(splits.test[:30], splits.spec, 0, dataset, splits.train[:25], splits.validation[:40]),
         )
 

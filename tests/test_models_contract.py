@@ -11,11 +11,11 @@ from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.prepared import check_splits
 from deepgen_bench.metrics.context import Context, Modes
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.replicate import Run, make_model, write_run
+from deepgen_bench.models.replicate import Replicate, make_model, write_run
 from deepgen_bench.plugins import DATASETS, METRICS, MODELS
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.keys import Variant
-from deepgen_bench.training.result import Fit
+from deepgen_bench.training.result import TrainingResult
 
 NEEDS_FILES = {"mnist", "fashion_mnist", "cifar10", "image_folder", "npz", "external"}
 STEPS = 2
@@ -44,11 +44,11 @@ class Case:
     name: str
     splits: Splits
     settings: Any
-    fits: list[Fit]
+    fits: list[TrainingResult]
 
     @property
     def family(self):
-        return MODELS[self.name].family
+        return MODELS[self.name].family_name
 
     @property
     def has_networks(self):
@@ -144,7 +144,7 @@ def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):
     }
     drawn = {checkpoint: case.samples(case.model(checkpoint), 5, 3) for checkpoint in fit.checkpoints}
     write_run(tmp_path / "seed_0", fit, drawn, info)
-    run = Run(tmp_path / "seed_0")
+    run = Replicate(tmp_path / "seed_0")
     assert set(run.checkpoints) == set(fit.checkpoints)
     for checkpoint in run.checkpoints:
         assert equal(run.state(checkpoint), fit.checkpoints[checkpoint])
@@ -183,7 +183,7 @@ def test_a_family_has_what_its_likelihood_needs(case):
     if case.family == "implicit":
         import torch
 
-        assert model.noiseless(torch.zeros(4, case.settings.latent_dim)).shape == (4, dim)
+        assert model.generate_mean(torch.zeros(4, case.settings.latent_dim)).shape == (4, dim)
     if case.family == "diffusion":
         import torch
 

@@ -78,8 +78,8 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
         "models",
         "broken",
         """
-            from deepgen_bench.models.base import GenerativeModel
-            from deepgen_bench.models.specs import ModelSettings, ModelSpec
+            from deepgen_bench.models.base import GenerativeModel, Implicit
+            from deepgen_bench.models.settings import ModelSettings, ModelSpec
 
 
             class Broken(GenerativeModel):
@@ -93,7 +93,7 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
                     return {}
 
 
-            MADE = ModelSpec(ModelSettings, "implicit", "outside:Broken")
+            MADE = ModelSpec(ModelSettings, Implicit, "outside:Broken")
         """,
     )
     models = {model: QUICK["models"][model] for model in ("oracle", "gaussian")} | {"broken": {}}

@@ -8,7 +8,7 @@ from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.replicate import make_model
 from deepgen_bench.plugins import MODELS
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.training.loop import Course
+from deepgen_bench.training.loop import TrainingState
 
 FLAGS = torch.backends.cuda.matmul, torch.backends.cudnn
 CASES = [
@@ -31,7 +31,7 @@ def course(small_settings, small_splits):
         splits = small_splits(dataset)
         model = make_model(name, small_settings(name, **settings), splits.spec, "cpu")
         model.fit(TrainingData(splits.train, splits.validation), [0, 1], Streams(0, "d", "m"), 16, lambda *call: None)
-        return Course(model, len(model.module.shift))
+        return TrainingState(model, len(model.module.shift))
 
     return make
 

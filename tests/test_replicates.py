@@ -9,7 +9,7 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.deep import DeepModel
 from deepgen_bench.models.networks import BatchNorm, Conv2d, ConvTranspose2d, Linear
 from deepgen_bench.models.replicate import make_model
-from deepgen_bench.training.replicate_rng import AHEAD, Draws, DrawsAhead
+from deepgen_bench.training.replicate_rng import AHEAD, BufferedReplicateRNG, ReplicateRNG
 
 DECODERS = ["vae", "gan", "gan_ns", "wgan", "wgan_gp"]
 DEEP = [*DECODERS, "flow"]
@@ -78,7 +78,7 @@ def test_a_replicate_s_gradient_is_its_own(small_settings, small_splits, model):
 
     def gradients():
         made.module.zero_grad()
-        made.noise = Draws([5, 6, 7], "cpu")
+        made.noise = ReplicateRNG([5, 6, 7], "cpu")
         loss = made.bound(x, y)[0].mean(1) if model == "vae" else made.critic_loss(x, y)
         assert loss.shape == (3,)
         loss.sum().backward()
@@ -113,7 +113,7 @@ def test_gradients_round_alike_in_every_place_of_a_block(small_settings, model, 
     def loss_and_gradients(places):
         made.module = made.build(generators(len(places)))
         made.module.load_state_dict({name: tensor[places] for name, tensor in stacked.state_dict().items()})
-        made.noise = Draws(places, "cpu")
+        made.noise = ReplicateRNG(places, "cpu")
         if model == "vae":
             loss = made.bound(x[places], noise[places])[0].mean(1)
         else:
@@ -165,7 +165,7 @@ def test_a_learning_rate_that_is_too_large_is_a_divergence(train_small):
 
 
 def test_every_replicate_draws_from_its_own_generators():
-    one, three = Draws([5], "cpu"), Draws([4, 5, 6], "cpu")
+    one, three = ReplicateRNG([5], "cpu"), ReplicateRNG([4, 5, 6], "cpu")
     for draw in (lambda d: d.normal(7, 3), lambda d: d.uniform(5), lambda d: d.indices(100, 9)):
         assert torch.equal(draw(one)[0], draw(three)[1])
     assert three.uniform(1000).min() >= 0 and three.uniform(1000).max() < 1
@@ -174,7 +174,7 @@ def test_every_replicate_draws_from_its_own_generators():
 
 def test_numbers_drawn_ahead_are_those_of_each_replicate_s_stream():
     def steps(seeds, first=0, state=None, count=2 * AHEAD + 3):
-        draws = DrawsAhead(seeds, "cpu")
+        draws = BufferedReplicateRNG(seeds, "cpu")
         if state is not None:
             draws.restore(state)
         found = []
@@ -208,7 +208,9 @@ def test_numbers_drawn_ahead_are_those_of_each_replicate_s_stream():
 @pytest.mark.parametrize("model", ["vae", "wgan_gp", "flow", "diffusion"])
 def test_seed_3_drawn_ahead_is_the_same_alone_and_among_others(monkeypatch, train_small, model):
     asked = []
-    monkeypatch.setattr("deepgen_bench.models.deep.training_draws", lambda device: asked.append(device) or DrawsAhead)
+    monkeypatch.setattr(
+        "deepgen_bench.models.deep.training_rng", lambda device: asked.append(device) or BufferedReplicateRNG
+    )
     alone, *_ = train_small(model, "gaussian_ring", [3], AHEAD + 5)
     _, among, _ = train_small(model, "gaussian_ring", [4, 3, 2], AHEAD + 5)
     assert alone.status == "ok" and asked == ["cpu", "cpu"]

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 def demand(config: str = "default", gpus: int = 0, **changes: object) -> Demand:
     experiment = load_experiment(CONFIGS / f"{config}.yaml")
-    return Demand(load_experiment(experiment.model_dump(mode="json") | changes), gpus)
+    return Demand(load_experiment(experiment.file.model_dump(mode="json") | changes), gpus)
 
 
 @pytest.mark.parametrize(

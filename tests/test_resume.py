@@ -9,8 +9,8 @@ import torch
 
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.replicate import make_model
-from deepgen_bench.training.checkpoint import Keeper
-from deepgen_bench.training.replicate_rng import AHEAD, DrawsAhead
+from deepgen_bench.training.checkpoint import Checkpointer
+from deepgen_bench.training.replicate_rng import AHEAD, BufferedReplicateRNG
 
 SMALL = {"hidden": (17, 5), "latent_dim": 3, "batch_size": 9, "channels": 3, "critic_steps": 2}
 STEPS = 40
@@ -23,7 +23,7 @@ MLP = [
     ("wgan", "sine_mixture", {}),
     ("wgan_gp", "gaussian_ring", {}),
     ("diffusion", "gaussian_ring", {}),
-    ("diffusion", "digits", {"octaves": 1}),
+    ("diffusion", "digits", {"fourier_features": 1}),
 ]
 CONV = [(model, "digits", {"network": "conv"}) for model in ("vae", "gan", "gan_ns", "wgan", "wgan_gp")]
 CONV += [("diffusion", "digits", {"network": "unet"})]
@@ -33,7 +33,7 @@ class Killed(BaseException):
     """The end of a process that nothing may catch."""
 
 
-class Fragile(Keeper):
+class Fragile(Checkpointer):
     """Keeps the state, or is killed, after steps of chance."""
 
     def __init__(self, path, rng, fits="these data"):
@@ -46,7 +46,7 @@ class Fragile(Keeper):
         return self.rng.random() < 0.2
 
 
-class KilledAt(Keeper):
+class KilledAt(Checkpointer):
     """Keeps the state once, after its `step`-th step, and is killed."""
 
     def __init__(self, path, step, fits="these data"):
@@ -75,9 +75,9 @@ def build(small_settings, small_splits):
     return make
 
 
-def train(built, seeds, keeper=None):
+def train(built, seeds, checkpointer=None):
     model, data = built
-    model.keeper = keeper
+    model.checkpointer = checkpointer
     return model.fit(data, seeds, Streams(0, "data", "model"), STEPS * SMALL["batch_size"], lambda *call: None)
 
 
@@ -129,13 +129,13 @@ def test_interrupted_training_ends_with_the_same_bits(build, tmp_path, model, da
 
 @pytest.mark.parametrize("model", ["vae", "wgan_gp"])
 def test_a_training_that_draws_ahead_goes_on_within_what_is_drawn(monkeypatch, build, tmp_path, model):
-    monkeypatch.setattr("deepgen_bench.models.deep.training_draws", lambda device: DrawsAhead)
+    monkeypatch.setattr("deepgen_bench.models.deep.training_rng", lambda device: BufferedReplicateRNG)
     built = build(model, "gaussian_ring")
     expected = train(built, [0, 1, 4])
     for step in (1, AHEAD - 1, AHEAD, AHEAD + 3):
         with pytest.raises(Killed):
             train(built, [0, 1, 4], KilledAt(tmp_path / f"state {step}", step))
-        some = train(built, [0, 4], Keeper(tmp_path / f"state {step}", {"data": "these data"}, 1e9))
+        some = train(built, [0, 4], Checkpointer(tmp_path / f"state {step}", {"data": "these data"}, 1e9))
         assert_same(some, expected[::2])
 
 
@@ -144,7 +144,7 @@ def test_samples_after_an_interruption_are_the_same(build, tmp_path):
     expected = train(built, seeds)
     with pytest.raises(Killed):
         train(built, seeds, KilledAt(tmp_path / "state", 13))
-    fits = train(built, seeds, Keeper(tmp_path / "state", {"data": "these data"}, 1e9))
+    fits = train(built, seeds, Checkpointer(tmp_path / "state", {"data": "these data"}, 1e9))
     drawn = []
     for fit in (*expected, *fits):
         built[0].load(fit.checkpoints["best"])
@@ -176,9 +176,9 @@ def test_some_of_those_trained_together_go_on_without_the_others(build, tmp_path
     expected = train(built, seeds)
     with pytest.raises(Killed):
         train(built, seeds, KilledAt(tmp_path / "state", 25))
-    keeper = Keeper(tmp_path / "state", {"data": "these data"}, 1e9)
-    assert_same(train(built, some, keeper), [expected[seeds.index(seed)] for seed in some])
-    assert keeper.resumed_at == [25] and "goes on after step 25" in capsys.readouterr().err
+    checkpointer = Checkpointer(tmp_path / "state", {"data": "these data"}, 1e9)
+    assert_same(train(built, some, checkpointer), [expected[seeds.index(seed)] for seed in some])
+    assert checkpointer.resumed_at == [25] and "goes on after step 25" in capsys.readouterr().err
 
 
 def truncate(path):
@@ -208,7 +208,7 @@ def test_a_damaged_state_is_named_and_not_used(build, tmp_path, capsys, damage):
     with pytest.raises(Killed):
         train(built, [0, 1], KilledAt(path, 25))
     DAMAGES[damage](path)
-    assert_same(train(built, [0, 1], Keeper(path, {"data": "these data"}, 1e9)), expected)
+    assert_same(train(built, [0, 1], Checkpointer(path, {"data": "these data"}, 1e9)), expected)
     assert capsys.readouterr().err == f"{path}: damaged; training starts anew\n"
 
 
@@ -220,7 +220,7 @@ def test_the_state_of_something_else_is_named_and_not_used(build, tmp_path, caps
     built, path = build("vae", "gaussian_ring"), tmp_path / "state"
     with pytest.raises(Killed):
         train(built, [0, 1], KilledAt(path, 25))
-    assert_same(train(built, seeds, Keeper(path, {"data": data}, 1e9)), train(built, seeds))
+    assert_same(train(built, seeds, Checkpointer(path, {"data": data}, 1e9)), train(built, seeds))
     assert capsys.readouterr().err == f"{path}: {why}; training starts anew\n"
 
 
@@ -251,23 +251,23 @@ def test_a_signal_ends_training_once_its_state_is_kept(build, tmp_path, capsys, 
 
     model.step = step
     with pytest.raises(SystemExit) as end:
-        train(built, [0, 1], Keeper(path, {"data": "these data"}, 1e9))
+        train(built, [0, 1], Checkpointer(path, {"data": "these data"}, 1e9))
     assert end.value.code == status and signal.getsignal(number) == handler
     name = signal.Signals(number).name
     said = f"{path}: stopped by {name} after step 7; the same command goes on from here\n"
     assert capsys.readouterr().err == said
-    assert_same(train(built, [0, 1], Keeper(path, {"data": "these data"}, 1e9)), expected)
+    assert_same(train(built, [0, 1], Checkpointer(path, {"data": "these data"}, 1e9)), expected)
 
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_second_signal_and_one_after_the_last_step_end_the_process_at_once(tmp_path):
-    with pytest.raises(KeyboardInterrupt), Keeper(tmp_path / "state", {}, 1e9) as keeper:
-        assert not keeper.due()
+    with pytest.raises(KeyboardInterrupt), Checkpointer(tmp_path / "state", {}, 1e9) as checkpointer:
+        assert not checkpointer.due()
         signal.raise_signal(signal.SIGINT)
-        assert keeper.due()
+        assert checkpointer.due()
         signal.raise_signal(signal.SIGINT)
         pytest.fail("the process goes on")
-    with pytest.raises(KeyboardInterrupt), Keeper(tmp_path / "state", {}, 1e9) as keeper:
+    with pytest.raises(KeyboardInterrupt), Checkpointer(tmp_path / "state", {}, 1e9) as checkpointer:
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
@@ -275,9 +275,9 @@ def test_a_second_signal_and_one_after_the_last_step_end_the_process_at_once(tmp
 def test_a_signal_that_the_parent_process_wants_ignored_is_ignored(tmp_path):
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Keeper(tmp_path / "state", {}, 1e9) as keeper:
+        with Checkpointer(tmp_path / "state", {}, 1e9) as checkpointer:
             signal.raise_signal(signal.SIGINT)
-            assert not keeper.due()
+            assert not checkpointer.due()
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, handler)

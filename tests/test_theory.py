@@ -27,7 +27,7 @@ from deepgen_bench.studies.textbook.discriminator import PAIRS, density, optimal
 from deepgen_bench.studies.textbook.learning import penalised, reading, slopes
 from deepgen_bench.studies.textbook.observation_noise import EIGENVALUES, LATENT, predicted
 from deepgen_bench.studies.textbook.supports import histogram_jsd
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 SMALL = {"name": "small", "datasets": {"gaussian_ring": {"budget": 100}}, "models": {"gaussian": {}}}
 
@@ -126,7 +126,7 @@ def test_a_critic_with_a_penalty_has_the_slope_that_the_claim_says():
     """The penalised objective of linear critics is largest at 1 + m / (2 λ), where the reading is m + m² / (2 λ)."""
     m, weight = 2.0, 10.0
     tried = np.linspace(0.8, 1.4, 61).tolist()
-    line, draws = Line(tried), Draws([0] * len(tried), "cpu")
+    line, draws = Line(tried), ReplicateRNG([0] * len(tried), "cpu")
     real, fake = torch.zeros(len(tried), 8, 2), torch.tensor([-m, 0.0]).expand(len(tried), 8, 2)
     values = penalised(weight)(line, real, fake, draws).detach().numpy()
     best = tried[int(values.argmin())]

@@ -9,7 +9,7 @@ from project import changed
 from deepgen_bench.datasets.prepared import prepare
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.aggregate import aggregate, mend
 from deepgen_bench.stages.figures import write_figures
@@ -83,7 +83,7 @@ def test_training_needs_no_test_split_and_leaves_what_it_says(root):
     manifest = read_sealed(made.manifest("digits", "gan", 0))["replicates"]
     assert [(entry["seed"], entry["status"]) for entry in manifest] == [(0, "ok"), (1, "ok")]
     for entry in manifest:
-        run = Run(root / "runs" / entry["run"])
+        run = Replicate(root / "runs" / entry["run"])
         assert run.info["digest"] == entry["digest"] and run.info["seed"] == entry["seed"]
         assert (run.info["steps"], run.info["examples"]) == (10, 160)
         assert run.checkpoints == ["best", "final"] and run.samples("final", "").shape == (40, 1, 8, 8)
@@ -106,10 +106,10 @@ def test_a_seed_is_added_without_training_the_others(root):
     after = stamps(made)
     assert {seed: after[seed] for seed in before} == before
     # and it is what it would have been from the start, beside the others
-    alone = Run(made.run_dir("digits", "gan", 2)).info["digest"]
+    alone = Replicate(made.run_dir("digits", "gan", 2)).info["digest"]
     shutil.rmtree(root / "runs")
     train_block(made, "digits", "gan", 0)
-    assert Run(made.run_dir("digits", "gan", 2)).info["digest"] == alone
+    assert Replicate(made.run_dir("digits", "gan", 2)).info["digest"] == alone
 
 
 def content(folder):
@@ -293,7 +293,7 @@ def test_a_last_checkpoint_that_is_the_best_is_annealed_too(tmp_path):
     made = store(tmp_path, model="vae", latent_dim=3)
     prepare_dataset(made, "digits")
     train_block(made, "digits", "vae", 0)
-    digests = [Run(made.run_dir("digits", "vae", seed)).info["checkpoints"] for seed in (0, 1)]
+    digests = [Replicate(made.run_dir("digits", "vae", seed)).info["checkpoints"] for seed in (0, 1)]
     assert digests[0]["best"] == digests[0]["final"]
     measure_likelihood(made, "digits", "vae", 0)
     rows = read_rows(made.measurements("digits", "vae", 0, "likelihood"))

@@ -16,8 +16,8 @@ from deepgen_bench.models.networks import MLP, ConvTranspose2d
 from deepgen_bench.models.replicate import make_model
 from deepgen_bench.plugins import MODELS
 from deepgen_bench.training.batches import represent
-from deepgen_bench.training.loop import EVALUATIONS, Course, train
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.loop import EVALUATIONS, TrainingState, train
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # the loop
 
@@ -35,7 +35,7 @@ class Counting:
         self.module.count.data += 1
         return {"loss": self.module.count.detach()[:, 0].clone()}
 
-    def rounding(self):
+    def autocast(self):
         return nullcontext()
 
     def validate(self):
@@ -121,7 +121,7 @@ def test_checkpoints_have_the_scores_of_their_curves(small_settings, small_split
 
 def test_representations_of_training_images():
     levels, x = 17, torch.arange(17, dtype=torch.uint8).expand(4000, 17)
-    noise = Draws([0], "cpu").uniform(4000, 17)[0]
+    noise = ReplicateRNG([0], "cpu").uniform(4000, 17)[0]
     grey = represent(x, "grey", levels, None)
     assert grey.min() == 0 and grey.max() == 1
     cells = represent(x, "dequantised", levels, noise)
@@ -143,7 +143,7 @@ def adversary(name, dim=1, **settings):
     model.module = model.build([torch.Generator().manual_seed(0)])
     model.module.shift.zero_()
     model.module.scale.fill_(1)
-    model.noise = Draws([0], "cpu")
+    model.noise = ReplicateRNG([0], "cpu")
     return model
 
 
@@ -169,7 +169,7 @@ def test_gan_losses_are_the_formulas():
     scores = fake[..., 0]
     assert minimax.generator_loss(scores).item() == pytest.approx(np.log(1 - d_fake).mean(), rel=1e-5)
     assert heuristic.generator_loss(scores).item() == pytest.approx(-np.log(d_fake).mean(), rel=1e-5)
-    assert minimax.critic_figures(real[..., 0], scores)["validation_value"].item() == pytest.approx(-critic, rel=1e-5)
+    assert minimax.critic_metrics(real[..., 0], scores)["validation_value"].item() == pytest.approx(-critic, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gan", "gan_ns"])
@@ -251,7 +251,7 @@ def test_a_penalised_critic_estimates_the_wasserstein_distance(mean):
         model.critic_loss(*draw(128)).sum().backward()
         optimiser.step()
     with torch.no_grad():
-        estimate = model.critic_figures(*map(model.critic, draw(20_000)))["validation_w1"].item()
+        estimate = model.critic_metrics(*map(model.critic, draw(20_000)))["validation_w1"].item()
     assert estimate == pytest.approx(distance * (1 + distance / 20), rel=0.07)
 
 
@@ -262,7 +262,7 @@ def test_steps_write_to_the_same_memory(small_settings, small_splits, name):
     model = make_model(name, small_settings(name), splits.spec, "cpu")
     data = TrainingData(splits.train, splits.validation)
     model.fit(data, [0], Streams(0, "d", "m"), 1, lambda *call: None)
-    course = Course(model, len(model.module.shift))
+    course = TrainingState(model, len(model.module.shift))
     course.advance(1.0)
 
     def places():

@@ -16,7 +16,7 @@ from deepgen_bench.metrics.likelihood.weights import nested_iw_elbo
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.vae.model import RAREST, VAE, kl_to_standard_normal, log_sigmoid_sum, standard_normal_log_prob
 from deepgen_bench.plugins import MODELS
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 
 def vae(dim, support="continuous", shape=None, levels=None, **settings):
@@ -121,7 +121,7 @@ def test_the_objectives_bound_the_same_thing(decoder):
     iwae = vae(6, **kind, hidden=(8,), decoder=decoder, objective="iwae", samples=64)
     iwae.module = elbo.module
     x = (torch.rand(1, 5, 6) < 0.5).float()
-    noise = Draws([1], "cpu").normal(64 * 200 * 5, 2)
+    noise = ReplicateRNG([1], "cpu").normal(64 * 200 * 5, 2)
     with torch.no_grad():
         many = x.repeat(1, 200, 1)
         means = {}

@@ -12,7 +12,7 @@ from tidy_rows import row
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood import model_likelihood
-from deepgen_bench.models.replicate import Run, seal
+from deepgen_bench.models.replicate import Replicate, seal
 from deepgen_bench.stages import measure
 from deepgen_bench.stages.aggregate import aggregate
 from deepgen_bench.stages.extractor import train_extractor
@@ -106,7 +106,7 @@ def test_more_samples_of_another_experiment_change_nothing(copies, monkeypatch):
     home, store, reference = copies
     more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
     train_block(more, "digits", "vae", 0)
-    assert Run(store.run_dir("digits", "vae", 1)).info["n_samples"] == 150
+    assert Replicate(store.run_dir("digits", "vae", 1)).info["n_samples"] == 150
     assert verify(home, reference)[1] == []
     # nor is what depends on the parameters alone worked out again
     monkeypatch.setattr(model_likelihood, "measure", None)
@@ -123,7 +123,7 @@ def test_samples_drawn_anew_while_they_are_measured_are_read_once_more(copies, m
     more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
 
     def pairs_meanwhile(*arguments):
-        if Run(store.run_dir("digits", "vae", 0)).info["n_samples"] < 150:
+        if Replicate(store.run_dir("digits", "vae", 0)).info["n_samples"] < 150:
             train_block(more, "digits", "vae", 0)
         return pairs(*arguments)
 
@@ -138,7 +138,7 @@ def test_samples_drawn_anew_while_they_are_measured_are_read_once_more(copies, m
 
 def test_other_bits_on_the_same_platform_are_listed_by_run(copies):
     home, store, reference = copies
-    run = Run(store.run_dir("digits", "vae", 1))
+    run = Replicate(store.run_dir("digits", "vae", 1))
     seal(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
     # the last bit of one value
     count = change(
@@ -157,7 +157,7 @@ def test_other_bits_on_the_same_platform_are_listed_by_run(copies):
 def test_elsewhere_only_what_is_not_rounding_or_chance_differs(copies):
     home, store, reference = copies
     as_on_another_platform(reference)
-    run = Run(store.run_dir("digits", "vae", 1))
+    run = Replicate(store.run_dir("digits", "vae", 1))
     seal(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
     change(home, lambda r: r.metric == "w1", lambda x: x * (1 + 1e-9))
     assert verify(home, reference)[1] == []

@@ -55,6 +55,10 @@ class Dataset(ABC):
         """The public files that it needs, wherever they are to be had."""
         return []
 
+    def expected_size(self) -> tuple[int, int] | None:
+        """Examples of all splits and numbers in each, as far as known before data are read; None otherwise."""
+        return None
+
     def fingerprint(self) -> str:
         """Cheap text that changes when the user's own source files change; empty where there are none."""
         return ""
@@ -84,6 +88,9 @@ class SyntheticDataset(Dataset):
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """`n` independent exact draws, float64 (n, d)."""
+
+    def expected_size(self) -> tuple[int, int] | None:
+        return sum(getattr(self.settings, f"n_{split}") for split in SPLITS), self.dim
 
     def splits(self, base_seed: int) -> Splits:
         def draw(split: str, n: int) -> np.ndarray:

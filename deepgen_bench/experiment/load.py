@@ -11,7 +11,7 @@ from deepgen_bench.experiment.schema import DatasetEntry, ExperimentFile
 from deepgen_bench.experiment.validation import validated
 from deepgen_bench.metrics.features.inception_weights import check_weights, published
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
-from deepgen_bench.models.specs import ModelSettings, ModelSpec
+from deepgen_bench.models.settings import ModelSettings, ModelSpec
 from deepgen_bench.plugins import CHECKS, CLAIMS, DATASETS, METRICS, MODELS, Settings
 from deepgen_bench.runtime.errors import UserError, named
 from deepgen_bench.storage.downloads import Download

@@ -9,16 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.optimisers import Optimiser
 from deepgen_bench.training.precision import products_in
-from deepgen_bench.training.replicate_rng import Draws, training_draws
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.replicate_rng import ReplicateRNG, training_rng
+from deepgen_bench.training.result import State, TrainingResult
 
 STAGES = 8
 # rows of one forward pass when sampling: a constant of the method, because torch's normal draws depend on the block
@@ -84,11 +82,11 @@ class DeepModel(GenerativeModel):
         """See `deepgen_bench.training.loop.Trainable`."""
 
     @abstractmethod
-    def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
+    def sample_block(self, draws: ReplicateRNG) -> dict[str, np.ndarray]:
         """`SAMPLE_ROWS` samples by output, as stored."""
 
     @abstractmethod
-    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+    def draw_latent(self, draws: ReplicateRNG, rows: int) -> Tensor:
         """The variables that say what a sample is, N(0, I), (S, rows, Z)."""
 
     @abstractmethod
@@ -105,8 +103,8 @@ class DeepModel(GenerativeModel):
         streams: Streams,
         budget: int,
         progress: Callable[[int, int, str], None],
-    ) -> list[Fit]:
-        fits: list[Fit] = []
+    ) -> list[TrainingResult]:
+        fits: list[TrainingResult] = []
         for group in self.groups(replicates):
             # a replicate alone has a twin beside it, because batched products over a single one round differently
             twins = 2 * group if len(group) == 1 and not self.looped else group
@@ -120,24 +118,24 @@ class DeepModel(GenerativeModel):
         streams: Streams,
         budget: int,
         progress: Callable[[int, int, str], None],
-    ) -> list[Fit]:
+    ) -> list[TrainingResult]:
         def seeds(role: str) -> list[int]:
             return [streams.seed(role, replicate) for replicate in group]
 
         self.module = self.build([torch.Generator().manual_seed(seed) for seed in seeds("init")])
         self.fit_scale(data.train)
         self.module.to(self.device)
-        draws_of = training_draws(self.device)
+        draws_of = training_rng(self.device)
         self.noise, self.indices = (draws_of(seeds(role), self.device) for role in ("noise", "batches"))
         size = self.settings.batch_size
         self.batches = Batches(data.train, self.spec, self.representation, size, self.indices, self.noise)
         # validation figures use the same draws for every replicate and every evaluation
         self.validation_seed = streams.validation_seed()
-        draws = Draws([self.validation_seed], self.device)
+        draws = ReplicateRNG([self.validation_seed], self.device)
         held_out = Batches(data.validation, self.spec, self.representation, 1, draws, draws)
         self.validation = held_out.all(limit=2000)
         self.active = self.optimisers()
-        return train(self, group, max(1, budget // size), size, progress, self.keeper)
+        return train(self, group, max(1, budget // size), size, progress, self.checkpointer)
 
     def fit_scale(self, train: np.ndarray) -> None:
         """Images keep 0.5 and 0.5."""
@@ -153,7 +151,7 @@ class DeepModel(GenerativeModel):
         for optimiser in self.active:
             optimiser.set_rate(factor)
 
-    def rounding(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         return products_in(self.settings.precision, self.device)
 
     def training_state(self) -> dict[str, Tensor]:
@@ -177,7 +175,7 @@ class DeepModel(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
-        draws = Draws([seed], self.device)
+        draws = ReplicateRNG([seed], self.device)
         blocks = [self.sample_block(draws) for _ in range(0, n, SAMPLE_ROWS)]
         outputs = self.settings.outputs(self.spec.support)
         return {output: np.concatenate([block[output] for block in blocks])[:n] for output in outputs}
@@ -195,22 +193,22 @@ class OnePassModel(DeepModel):
     """A model that makes samples by one pass from numbers that are all drawn beforehand."""
 
     @abstractmethod
-    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+    def draw(self, draws: ReplicateRNG, rows: int) -> tuple[Tensor, ...]:
         """All random numbers that `rows` samples are made of, (S, rows, …) each, the latent variables first."""
 
     @abstractmethod
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         """Samples (S, B, D) in the model's own data units from what was drawn for B of them, by output."""
 
-    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+    def draw_latent(self, draws: ReplicateRNG, rows: int) -> Tensor:
         return self.draw(draws, rows)[0]
 
     def from_latent(self, z: Tensor) -> Tensor:
-        _, *rest = self.draw(Draws([0] * len(z), self.device), z.shape[1])
+        _, *rest = self.draw(ReplicateRNG([0] * len(z), self.device), z.shape[1])
         made = self.generate(z, *rest)
         return made.get("mean", next(iter(made.values())))
 
-    def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
+    def sample_block(self, draws: ReplicateRNG) -> dict[str, np.ndarray]:
         drawn = self.draw(draws, SAMPLE_ROWS)
 
         def stored(rows: slice) -> dict[str, np.ndarray]:
@@ -219,10 +217,3 @@ class OnePassModel(DeepModel):
 
         pieces = within_memory(stored, SAMPLE_ROWS)
         return {output: np.concatenate([piece[output] for piece in pieces]) for output in pieces[0]}
-
-
-def check_sides(network: str, spec: DataSpec) -> None:
-    """Raise `UserError` for images that a network which halves their sides twice cannot take."""
-    if any(side % 4 for side in spec.shape[1:]):
-        found = f"found {spec.shape[1:]}; valid here: mlp"
-        raise UserError(f"network: {network} needs height and width divisible by 4, {found}")

@@ -1,41 +1,85 @@
-"""Samples made elsewhere in the place of a model. Imports no torch."""
+"""Samples from files in the place of a model, with log-likelihoods if there are any. Imports no torch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from deepgen_bench.datasets.spec import DataSpec, Support
+from deepgen_bench.datasets.spec import LARGEST, DataSpec, Support
 from deepgen_bench.datasets.user.image_folder import read_images
 from deepgen_bench.datasets.user.user_files import files_of, the_array
-from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.models.base import GenerativeModel, Recorded, Streams, TrainingData
+from deepgen_bench.models.settings import ModelSettings, ModelSpec
+from deepgen_bench.plugins import not_identity
 from deepgen_bench.runtime.errors import UserError, named
 from deepgen_bench.storage.files import read_arrays, read_headers, sha256_of
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.result import State, TrainingResult
+
+SEED = "{seed}"
 
 AT_LEAST = 2
-"""Samples: one has no spread."""
-
-LARGEST = 1e150
-"""Absolute values beyond it have squares that float64 does not hold."""
+"""Smallest number of samples: one has no spread."""
 
 ONE_SET = "one set of samples was given, which stands for seed 0"
 
 
-class External(GenerativeModel):
-    """Learns nothing: its state is what the user's files hold, all samples and the log-likelihoods of test examples.
+class ExternalSettings(ModelSettings):
+    """`samples` is a folder of images, or a `.npy` or `.npz` file.
 
-    What their training cost is not known. Without `{seed}` in the path of the samples replicates other than that of
-    seed 0 are not applicable: the same samples again would pass for a spread over seeds that is not there.
+    `log_likelihoods` is a file of numbers (n,): log p in nats of each of the first test examples, of images in this
+    `representation`. `bound` says whether they are exact, lower bounds or estimates. `{seed}` in both paths stands for
+    the replicate's seed.
+    """
+
+    samples: Path | None = not_identity(default=None)
+    log_likelihoods: Path | None = not_identity(default=None)
+    bound: Literal["exact", "lower", "estimate"] | None = None
+    representation: Literal["dequantised", "binarised"] | None = None
+
+    def check(self, support: Support, spec: DataSpec | None = None) -> None:
+        if self.samples is None:
+            raise UserError("samples: missing; valid: a folder of images, or a .npy or .npz file")
+        if self.log_likelihoods is None:
+            return
+        if self.bound is None:
+            raise UserError("bound: missing, what log_likelihoods are; valid: exact, lower, estimate")
+        if self.representation is None and support == "image":
+            raise UserError("representation: missing, that of log_likelihoods; valid: dequantised, binarised")
+        if (SEED in str(self.samples)) != (SEED in str(self.log_likelihoods)):
+            raise UserError(f"log_likelihoods: {SEED} stands in one of the paths; valid: in samples too, or in neither")
+
+    def sources(self, seed: int) -> list[Path]:
+        """Samples, and log-likelihoods if given; empty for a seed that has no samples of its own."""
+        paths = [path for path in (self.samples, self.log_likelihoods) if path is not None]
+        if SEED not in str(self.samples) and seed != 0:
+            return []
+        return [Path(str(path).replace(SEED, str(seed))).expanduser() for path in paths]
+
+    def check_files(self, seeds: Sequence[int], support: Support) -> None:
+        check_headers(self, seeds, support)
+
+    def check_contents(self, seeds: Sequence[int], spec: DataSpec, n: int) -> None:
+        check_contents(self, seeds, spec, n)
+
+
+class External(GenerativeModel):
+    """A model without training: its state is the content of the user's files.
+
+    What training cost is not known. Without `{seed}` in the path of the samples, replicates other than that of seed 0
+    are not applicable: the same samples again would look like a spread over seeds of zero.
     """
 
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         self.representation = settings.representation or "grey"  # type: ignore[misc]
 
+    @property
+    def bound(self) -> str | None:
+        return self.settings.bound
+
     def groups(self, replicates: list[int]) -> list[list[int]]:
-        # each is read, and written, by itself
+        # each is read and written on its own
         return [[replicate] for replicate in replicates]
 
     def fit(
@@ -45,21 +89,21 @@ class External(GenerativeModel):
         streams: Streams,
         budget: int,
         progress: Callable[[int, int, str], None],
-    ) -> list[Fit]:
-        fits = [self.read(replicate) for replicate in replicates]
+    ) -> list[TrainingResult]:
+        results = [self.read(replicate) for replicate in replicates]
         progress(len(replicates), len(replicates), "read")
-        return fits
+        return results
 
-    def read(self, replicate: int) -> Fit:
-        """What the files of one replicate hold."""
+    def read(self, replicate: int) -> TrainingResult:
+        """Content of the files of one replicate."""
         unknown: Any = {"steps": None, "examples": None, "parameters": None}
         paths = self.settings.sources(replicate)
         if not paths:
-            return Fit({}, "not_applicable", ONE_SET, **unknown)
+            return TrainingResult({}, "not_applicable", ONE_SET, **unknown)
         state = {"samples": read_samples(paths[0], self.spec)}
         if len(paths) > 1:
             state["log_likelihoods"] = read_log_likelihoods(paths[1], 0)
-        return Fit({"final": state}, available=len(state["samples"]), **unknown)
+        return TrainingResult({"final": state}, available=len(state["samples"]), **unknown)
 
     def load(self, state: State) -> None:
         self.samples, self.log_likelihoods = state["samples"], state.get("log_likelihoods")
@@ -70,7 +114,7 @@ class External(GenerativeModel):
 
 
 def check_headers(settings: Any, seeds: Sequence[int], support: Support) -> None:
-    """Raise `UserError` for files that are missing or, as far as their headers tell, are no samples of such data."""
+    """Raise `UserError` for files that are missing or whose headers do not fit samples of such data."""
     for paths in replicates(settings, seeds):
         named("samples", lambda path=paths[0]: check_samples_header(path, support))
         for path in paths[1:]:
@@ -83,21 +127,19 @@ def check_contents(settings: Any, seeds: Sequence[int], spec: DataSpec, n: int) 
     for paths in replicates(settings, seeds):
         digest = sha256_of(read_samples(paths[0], spec).tobytes())
         if digest in seen:
-            raise UserError(
-                f"samples: {paths[0]} holds the same as {seen[digest]}; valid: samples made anew for each seed"
-            )
+            raise UserError(f"samples: {paths[0]} holds the same as {seen[digest]}; valid: other samples for each seed")
         seen[digest] = paths[0]
         for path in paths[1:]:
             read_log_likelihoods(path, n)
 
 
 def replicates(settings: Any, seeds: Sequence[int]) -> list[list[Path]]:
-    """The files of each replicate that has some."""
-    found = [paths for paths in map(settings.sources, seeds) if paths]
-    if not found:
+    """Files of each replicate that has some. Errors: `UserError` if none has."""
+    files = [paths for paths in map(settings.sources, seeds) if paths]
+    if not files:
         valid = "{seed} in the path, for one set of samples a seed, or seed 0 among the seeds"
         raise UserError(f"samples: {ONE_SET}, found seeds {list(seeds)}; valid: {valid}")
-    return found
+    return files
 
 
 # samples
@@ -188,3 +230,6 @@ def read_log_likelihoods(path: Path, n: int) -> np.ndarray:
         return values
 
     return named("log_likelihoods", read)
+
+
+EXTERNAL = ModelSpec(ExternalSettings, Recorded, "deepgen_bench.models.external:External", samples_from_files=True)

@@ -5,12 +5,17 @@ from collections.abc import Callable
 import numpy as np
 
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
+from deepgen_bench.models.settings import ModelSettings, ModelSpec
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.result import State, TrainingResult
+
+
+class OracleSettings(ModelSettings):
+    """Real data have no settings."""
 
 
 class Oracle(GenerativeModel):
-    """Learns nothing; its samples are held-out data, taken in the measure stage, the only one that may open them."""
+    """A model without training. Its samples are held-out data, taken by the measuring stage, which alone reads them."""
 
     def fit(
         self,
@@ -19,9 +24,9 @@ class Oracle(GenerativeModel):
         streams: Streams,
         budget: int,
         progress: Callable[[int, int, str], None],
-    ) -> list[Fit]:
+    ) -> list[TrainingResult]:
         progress(len(replicates), len(replicates), "nothing to train")
-        return [Fit({"final": {"parameters": np.zeros(0)}}) for _ in replicates]
+        return [TrainingResult({"final": {"parameters": np.zeros(0)}}) for _ in replicates]
 
     def load(self, state: State) -> None:
         pass
@@ -37,10 +42,10 @@ def oracle_pair(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What plays the model and what it is held against, each of at most `n` examples.
+    """Samples of the oracle and the real data that they are compared with, each of at most `n` examples.
 
-    With an exact sampler: fresh draws against the test split. Otherwise two disjoint halves of validation and test data
-    together, drawn anew for each seed: the spread over seeds is that of resampling one held-out set.
+    With an exact sampler: new draws and the test split. Otherwise two disjoint halves of the validation and test
+    splits together, drawn again for each seed, so that the spread over seeds is that of resampling one held-out set.
     """
     if sample is not None:
         n = min(n, len(test))
@@ -49,3 +54,6 @@ def oracle_pair(
     n = min(n, len(test), len(pool) // 2)
     order = rng.permutation(len(pool))
     return pool[order[:n]], pool[order[n : 2 * n]]
+
+
+ORACLE = ModelSpec(OracleSettings, None, "deepgen_bench.models.oracle:Oracle", role="oracle")

@@ -26,7 +26,7 @@ from deepgen_bench.storage.files import (
     write_text,
 )
 from deepgen_bench.storage.keys import SampleFile
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.result import State, TrainingResult
 
 RUN = "run.json"
 
@@ -60,7 +60,7 @@ def state_file(checkpoint: str) -> str:
     return f"{checkpoint}.safetensors"
 
 
-class Run:
+class Replicate:
     """Reads a replicate's folder. Errors: `Damaged` if it is not finished, or not as it was written."""
 
     def __init__(self, directory: Path):
@@ -133,7 +133,7 @@ def current(directory: Path, expected: dict[str, Any]) -> str:
     if not (directory / RUN).is_file():
         return "not trained yet"
     try:
-        run = Run(directory)
+        run = Replicate(directory)
         run.check_states()
     except Damaged as found:
         return str(found)
@@ -158,7 +158,9 @@ def seal(directory: Path, info: dict[str, Any]) -> None:
     write_sealed(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
 
 
-def write_run(directory: Path, fit: Fit, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]) -> None:
+def write_run(
+    directory: Path, fit: TrainingResult, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]
+) -> None:
     """Write a replicate anew; whatever was measured on an older one goes with it."""
     # first what says that the rest is whole: the process may be killed at any moment
     (directory / RUN).unlink(missing_ok=True)

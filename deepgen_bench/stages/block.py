@@ -9,7 +9,7 @@ import numpy as np
 
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, short_hash
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.memory import or_lower
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.storage.damage import Damaged
@@ -38,7 +38,7 @@ class Block:
         self.prepared = open_data(store, dataset)
         self.seeds = store.blocks()[block]
 
-    def replicates(self) -> Iterator[Run]:
+    def replicates(self) -> Iterator[Replicate]:
         """The replicates, each read under its lock: another experiment may be drawing more samples of it.
 
         Errors: `Damaged` if one is missing, altered or trained on other data.
@@ -46,13 +46,13 @@ class Block:
         for seed in self.seeds:
             directory = self.store.run_dir(self.dataset, self.model, seed)
             with self.store.locked(directory):
-                replicate = Run(directory)
+                replicate = Replicate(directory)
                 if replicate.info["data_digest"] != self.prepared.digest:
                     raise Damaged(directory, "trained on other data")
                 replicate.load(self.store.experiment.samples)
             yield replicate
 
-    def rows(self, replicate: Run, checkpoint: str, measurements: list[Measurement]) -> list[Row]:
+    def rows(self, replicate: Replicate, checkpoint: str, measurements: list[Measurement]) -> list[Row]:
         """Measurements as rows of the tidy table."""
         common = {
             "experiment": self.store.experiment.name,
@@ -69,7 +69,7 @@ class Block:
             asdict(m) | {"variant": str(Variant.of(m.variant)), "unit": m.unit or "1"} | common for m in measurements
         ]
 
-    def rows_without_value(self, replicate: Run, like: Measurement) -> list[Row]:
+    def rows_without_value(self, replicate: Replicate, like: Measurement) -> list[Row]:
         """A row for each checkpoint that a replicate without samples, such as a diverged one, would have had."""
         status, reason = replicate.info["status"], replicate.info["reason"]
         missing = [replace(like, status=status, reason=reason)]
@@ -77,7 +77,7 @@ class Block:
 
     def cached(
         self,
-        replicate: Run,
+        replicate: Replicate,
         name: str,
         identity: list[Any],
         depends_on: Any,

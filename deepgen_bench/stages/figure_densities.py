@@ -1,23 +1,25 @@
-"""Densities of data and of models over the plane or the line, for pictures."""
+"""Densities of data and of models on a line or in the plane, for figures."""
 
 from typing import Any, Literal
 
 import numpy as np
 
-# points of a lattice along each axis, by dimension
+from deepgen_bench.models.base import DiffusionProcess, GenerativeModel, Tractable
+
+# cells of a lattice along each axis, by dimension
 POINTS = {1: 400, 2: 80}
-# of the range of the data, at either end
+# margin at either end, as a share of the range of the data
 MARGIN = 0.15
-# draws behind a histogram, and at once
+# draws of a histogram, in all and at once
 DRAWS, BLOCK = 500_000, 100_000
-# steps of a diffusion model's probability flow: enough for a picture
+# steps of a diffusion model's probability flow, enough for a picture
 FLOW_STEPS = 50
 
 Kind = Literal["density", "probability flow", "histogram of 500,000 draws"]
 
 
 def lattice(x: np.ndarray) -> list[np.ndarray]:
-    """The centres of equal cells that cover data x (n, D <= 2) with a margin: one axis for each dimension."""
+    """Centres of equal cells that cover data x (n, D <= 2) with a margin, one axis for each dimension."""
     axes = []
     for column in x.T:
         low, high = column.min(), column.max()
@@ -31,12 +33,12 @@ def points(axes: list[np.ndarray]) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
-def density(model: Any, family: str, axes: list[np.ndarray], seed: int) -> tuple[np.ndarray, Kind]:
-    """p(x) of a loaded model of vectors at the points of a lattice, in its shape, and how it was come by."""
+def density(model: GenerativeModel, axes: list[np.ndarray], seed: int) -> tuple[np.ndarray, Kind]:
+    """p(x) of a loaded model of vectors on a lattice, in the lattice's shape, and how it was computed."""
     shape = [len(axis) for axis in axes]
-    if family == "tractable":
+    if isinstance(model, Tractable):
         return np.exp(model.log_prob(points(axes))).reshape(shape), "density"
-    if family == "diffusion":
+    if isinstance(model, DiffusionProcess):
         return _flow_density(model, points(axes)).reshape(shape), "probability flow"
     return _histogram(model, axes, seed), "histogram of 500,000 draws"
 
@@ -49,13 +51,13 @@ def _flow_density(model: Any, x: np.ndarray) -> np.ndarray:
     return np.exp(flow_log_likelihood(model, torch.as_tensor(x[None], dtype=torch.float32), FLOW_STEPS))
 
 
-def _histogram(model: Any, axes: list[np.ndarray], seed: int) -> np.ndarray:
-    """By counting draws: also for generators, whose law need not have a density."""
+def _histogram(model: GenerativeModel, axes: list[np.ndarray], seed: int) -> np.ndarray:
+    """Density by counting draws, which also works for generators whose distribution has no density."""
     steps = [axis[1] - axis[0] for axis in axes]
     edges = [np.append(axis - step / 2, axis[-1] + step / 2) for axis, step in zip(axes, steps, strict=True)]
     counts = np.zeros([len(axis) for axis in axes])
     for block in range(DRAWS // BLOCK):
-        drawn = model.sample(BLOCK, seed + block)
-        # of a VAE, what its density is that of
-        counts += np.histogramdd(drawn.get("draw", next(iter(drawn.values()))), edges)[0]
+        samples = model.sample(BLOCK, seed + block)
+        # a VAE's density is that of its draws
+        counts += np.histogramdd(samples.get("draw", next(iter(samples.values()))), edges)[0]
     return counts / (DRAWS * np.prod(steps))

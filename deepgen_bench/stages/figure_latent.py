@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgen_bench.models.deep import DeepModel
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.models.base import HasLatentSpace
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # rows of interpolations, and steps of each: few where every step is a picture
 ROWS, STEPS = 5, {"image": 9, "vector": 50}
@@ -20,14 +20,14 @@ EXAMPLES = 1000
 
 
 @torch.no_grad()
-def decoded(model: DeepModel, z: Tensor) -> np.ndarray:
+def decoded(model: HasLatentSpace, z: Tensor) -> np.ndarray:
     """Samples without noise of their own from latent z (m, Z) of one loaded replicate, as stored, (m, …)."""
     return model.stored(model.from_latent(z[None])[0])
 
 
-def interpolations(model: DeepModel, seed: int) -> np.ndarray:
+def interpolations(model: HasLatentSpace, seed: int) -> np.ndarray:
     """Samples on the way between pairs of latent draws, (ROWS, STEPS, …)."""
-    a, b = model.draw_latent(Draws([seed], model.device), 2 * ROWS)[0].chunk(2)
+    a, b = model.draw_latent(ReplicateRNG([seed], model.device), 2 * ROWS)[0].chunk(2)
     steps = STEPS["vector" if model.spec.levels is None else "image"]
     t = torch.linspace(0, 1, steps, device=a.device)[None, :, None]
     return decoded(model, between(a[:, None], b[:, None], t).flatten(0, 1)).reshape(ROWS, steps, *model.spec.shape)

@@ -9,7 +9,8 @@ import numpy as np
 from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.base import GenerativeModel, HasLatentSpace, LatentVariable
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.seeds import derive_seed
 from deepgen_bench.stages.block import Block
 from deepgen_bench.stages.figure_densities import density, lattice, points
@@ -54,12 +55,11 @@ def shown(x: np.ndarray) -> np.ndarray:
 
 
 def figure_data_of_model(
-    store: Store, dataset: str, label: str, replicates: list[Run], prepared: Prepared, axes: list[np.ndarray]
+    store: Store, dataset: str, label: str, replicates: list[Replicate], prepared: Prepared, axes: list[np.ndarray]
 ) -> tuple[dict[str, Any], Arrays]:
     """Costs and training curves of all replicates; samples, densities and latent space of the first finished one."""
     spec = store.experiment.model_spec(label)
-    trained = spec.role != "oracle" and spec.family != "external"
-    info: dict[str, Any] = {"role": spec.role, "trained": trained, "runs": [cost(each) for each in replicates]}
+    info: dict[str, Any] = {"role": spec.role, "trained": spec.trained, "runs": [cost(each) for each in replicates]}
     info["curves"] = {str(each.info["seed"]): curves(each) for each in replicates}
     finished = [replicate for replicate in replicates if replicate.info["status"] == "ok"]
     if not finished or spec.role == "oracle":
@@ -68,18 +68,18 @@ def figure_data_of_model(
     outputs = store.experiment.model_settings(label, dataset).outputs(prepared.spec.support)
     info |= {"shown_seed": replicate.info["seed"], "outputs": list(outputs)}
     arrays = {f"samples_{output}": shown(replicate.samples(FINAL, output)) for output in outputs}
-    if not trained:
+    if not spec.trained:
         return info, arrays
     model = replicate.model(FINAL, "cpu")
     seed = derive_seed(store.experiment.base_seed, "figure", dataset)
     if axes:
-        arrays["density"], info["density"] = density(model, spec.family, axes, seed)
+        arrays["density"], info["density"] = density(model, axes, seed)
     if spec.uses_device:
         info |= add_latent_space(model, prepared, seed, arrays)
     return info, arrays
 
 
-def curves(replicate: Run) -> dict[str, list[float]]:
+def curves(replicate: Replicate) -> dict[str, list[float]]:
     """Columns of a replicate's training curves, as long as all are finite; empty for models that have none."""
     path = replicate.directory / "curves.csv"
     rows = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
@@ -88,7 +88,7 @@ def curves(replicate: Run) -> dict[str, list[float]]:
     return {name: [float(f"{float(row[name]):.6g}") for row in rows] for name in (rows[0] if rows else ())}
 
 
-def cost(replicate: Run) -> dict[str, Any]:
+def cost(replicate: Replicate) -> dict[str, Any]:
     """What training a replicate cost: its share of the time of its block, the block's memory, and the platform."""
     info = replicate.info
     copied = ("seed", "status", "reason", "parameters", "steps", "examples", "best_step", "finished", "digest", "git")
@@ -97,15 +97,15 @@ def cost(replicate: Run) -> dict[str, Any]:
     return {key: info.get(key) for key in copied} | share | others
 
 
-def add_latent_space(model: Any, prepared: Prepared, seed: int, arrays: Arrays) -> dict[str, Any]:
+def add_latent_space(model: GenerativeModel, prepared: Prepared, seed: int, arrays: Arrays) -> dict[str, Any]:
     """Add arrays that show a model's latent space to `arrays`, and return information about them."""
     from deepgen_bench.stages import figure_latent as latent
 
     info: dict[str, Any] = {}
-    # models of outside packages need not have one
-    if hasattr(model, "from_latent"):
-        arrays["interpolations"] = latent.interpolations(model, seed)
-    if not hasattr(model, "encode"):
+    if not isinstance(model, HasLatentSpace):
+        return info
+    arrays["interpolations"] = latent.interpolations(model, seed)
+    if not isinstance(model, LatentVariable):
         return info
     test, labels = prepared.split("test")[: latent.EXAMPLES], prepared.labels("test")
     codes = latent.codes(model, test)

@@ -10,7 +10,7 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.stages.block import Block, Measured, Row, Vectors
 from deepgen_bench.stages.progress import Progress
@@ -56,7 +56,7 @@ class LikelihoodJob:
         device = open_device(experiment.device) if block.spec.uses_device else "cpu"
         return cls(block, held_out, device)
 
-    def measure(self, replicate: Run) -> Measured:
+    def measure(self, replicate: Replicate) -> Measured:
         """Measurements of a replicate and the per-example values behind them."""
         store, seed = self.block.store, replicate.info["seed"]
         assert store.experiment.likelihood is not None
@@ -71,7 +71,7 @@ class LikelihoodJob:
             replicate, "likelihood", identity, depends_on, costly, lambda: self.measure_checkpoints(replicate, annealed)
         )
 
-    def measure_checkpoints(self, replicate: Run, annealed: bool) -> Measured:
+    def measure_checkpoints(self, replicate: Replicate, annealed: bool) -> Measured:
         from deepgen_bench.metrics.likelihood import model_likelihood
 
         block = self.block
@@ -86,7 +86,7 @@ class LikelihoodJob:
                 model = None if block.spec.role == "oracle" else replicate.model(checkpoint, self.device)
                 audit = annealed and digest == replicate.info["checkpoints"][FINAL]
                 known[digest] = model_likelihood.measure(
-                    model, block.spec.family, self.held_out, settings, density, audit
+                    model, block.spec.family_name, self.held_out, settings, density, audit
                 )
             likelihoods = known[digest]
             rows += block.rows(replicate, checkpoint, likelihoods.measurements)

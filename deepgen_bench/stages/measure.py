@@ -16,7 +16,7 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.context import Context, Extractor, Modes
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.oracle import oracle_pair
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.seeds import derive_rng
@@ -58,7 +58,7 @@ def measure_samples(store: Store, dataset: str, model: str, block_number: int) -
 
 
 def measure_family(
-    block: Block, replicate: Run, name: str, family: Any, test: np.ndarray, context: Context
+    block: Block, replicate: Replicate, name: str, family: Any, test: np.ndarray, context: Context
 ) -> list[Row]:
     """Rows of one family of metrics for all samples of a replicate."""
     settings, experiment = family.settings, block.store.experiment
@@ -96,7 +96,9 @@ def extractor_identities(extractors: dict[str, Extractor]) -> dict[str, list[str
     return {name: [each.digest, code_identity(type(each).__module__)] for name, each in extractors.items()}
 
 
-def sample_pairs(block: Block, replicate: Run, test: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+def sample_pairs(
+    block: Block, replicate: Replicate, test: np.ndarray
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """(checkpoint, output, real, generated) for all samples of a replicate."""
     experiment = block.store.experiment
     if block.spec.role == "oracle":

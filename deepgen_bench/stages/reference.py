@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepgen_bench.experiment.load import Experiment, load_experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.extractor import WEIGHTS
 from deepgen_bench.storage.damage import Damaged
@@ -49,7 +49,7 @@ def write_reference(home: Path, output: Path, samples: bool) -> str:
     Files that only an earlier reference in the folder had are removed. Errors: `UserError`.
     """
     store = store_of(home)
-    infos = {run_id: Run(store.run_dir(*labels)).info for run_id, labels in replicates_of(store).items()}
+    infos = {run_id: Replicate(store.run_dir(*labels)).info for run_id, labels in replicates_of(store).items()}
     platforms = {str(info["platform"]): info["platform"] for info in infos.values()}
     if len(platforms) != 1:
         raise UserError(f"{home}: replicates of {len(platforms)} platforms; valid: a reference is made on one")
@@ -85,7 +85,7 @@ def write_samples(store: Store, output: Path) -> list[Path]:
     """Write the final samples of every replicate and every classifier, and return the paths."""
     paths = []
     for run_id, (dataset, model, seed) in replicates_of(store).items():
-        replicate = Run(store.run_dir(dataset, model, seed))
+        replicate = Replicate(store.run_dir(dataset, model, seed))
         names = [name for name in replicate.info["samples"] if SampleFile.parse(name).checkpoint == FINAL]
         if names:
             paths.append(output / "samples" / f"{run_id}.npz")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.report.figures.pictures import sheet, square
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.errors import UserError
@@ -16,7 +16,7 @@ def sample_run(directory: Path, n: int, output: Path, checkpoint: str, seed: int
     Errors: `UserError`."""
     if output.suffix not in (".png", ".npy"):
         raise UserError(f"--output: {output}; valid: a name that ends in .png or .npy")
-    run = Run(directory)
+    run = Replicate(directory)
     samples = run.model(checkpoint, open_device("auto")).sample(n, seed)
     kind = "draw" if draw and "draw" in samples else list(samples)[-1]
     x = samples[kind]

@@ -12,7 +12,7 @@ from deepgen_bench.datasets.user.user_files import content_of
 from deepgen_bench.experiment.identity import stage_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.models.replicate import Run, current, make_model, seal, write_run, write_samples
+from deepgen_bench.models.replicate import Replicate, current, make_model, seal, write_run, write_samples
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.memory import or_lower
 from deepgen_bench.runtime.provenance import (
@@ -27,7 +27,7 @@ from deepgen_bench.stages.prepare import check_contents, open_data
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.files import remove_parts
-from deepgen_bench.training.checkpoint import Keeper
+from deepgen_bench.training.checkpoint import Checkpointer
 from deepgen_bench.training.result import State
 
 
@@ -44,7 +44,7 @@ def train_block(store: Store, dataset: str, model: str, block: int) -> None:
             locks.enter_context(store.locked(store.run_dir(dataset, model, seed)))
         job = TrainingJob(store, dataset, model, block)
         job.train(seeds)
-        replicates = {seed: Run(store.run_dir(dataset, model, seed)) for seed in seeds}
+        replicates = {seed: Replicate(store.run_dir(dataset, model, seed)) for seed in seeds}
         for replicate in replicates.values():
             job.sample(replicate)
         # left by this job when it was killed earlier
@@ -110,7 +110,9 @@ class TrainingJob:
             "platform": platform_key(self.device),
         }
         resumes_with = common | {"format": stage_identity("checkpoint")}
-        keeper = model.keeper = Keeper(self.checkpoint, resumes_with, self.experiment.checkpoint_seconds)
+        checkpointer = model.checkpointer = Checkpointer(
+            self.checkpoint, resumes_with, self.experiment.checkpoint_seconds
+        )
         label = f"{self.dataset}/{self.model} seeds {seeds}"
         costly = self.costly_settings(seeds)
         with Progress(label) as progress, or_lower(costly, label), nondeterministic_operations() as operations:
@@ -120,9 +122,9 @@ class TrainingJob:
             "n_samples": 0,
             # replicates of a block are trained together: time and memory are the block's
             "block": seeds,
-            "block_seconds": round(keeper.elapsed, 3),
+            "block_seconds": round(checkpointer.elapsed, 3),
             "block_peak_memory_mb": peak_memory_mb(self.device),
-            "resumed_at": keeper.resumed_at,
+            "resumed_at": checkpointer.resumed_at,
             "scheduler_job": scheduler_job(),
             "determinism": determinism(),
             "nondeterministic_operations": operations,
@@ -143,7 +145,7 @@ class TrainingJob:
         together = f", or seeds_per_job ({self.experiment.seeds_per_job})" if len(seeds) > 1 else ""
         return f"{settings} of {self.model} on {self.dataset}{together}"
 
-    def sample(self, replicate: Run) -> None:
+    def sample(self, replicate: Replicate) -> None:
         """Draw as many samples of a trained replicate as this experiment wants, unless they are there."""
         remove_parts(replicate.directory)
         wanted = self.experiment.samples
@@ -165,7 +167,7 @@ class TrainingJob:
         if n < wanted:
             print(f"{replicate.directory}: {n} samples, the experiment wants {wanted}", file=sys.stderr)
         seal(replicate.directory, replicate.info | {"n_samples": n, "samples": digests})
-        replicate.info = Run(replicate.directory).info
+        replicate.info = Replicate(replicate.directory).info
 
     def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:
         """Samples by output of each of the states. More samples begin with the same ones as fewer."""

@@ -16,7 +16,7 @@ from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.experiment.store import Store, store_of
 from deepgen_bench.metrics.context import Extractor
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.report.data.selection import has_value
 from deepgen_bench.report.data.statistics import holm, t_test
@@ -54,7 +54,7 @@ def verify(home: Path, path: Path) -> tuple[list[str], list[str]]:
     here: list[str] = []
     for run_id in shared:
         try:
-            info = Run(store.run_dir(*mine[run_id])).info
+            info = Replicate(store.run_dir(*mine[run_id])).info
         except Damaged as error:
             differences.append(f"{run_id}: {error}")
             continue

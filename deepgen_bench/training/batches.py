@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 
 def represent(x: Tensor, representation: str, levels: int | None, noise: Tensor | None) -> Tensor:
@@ -30,7 +30,13 @@ class Batches:
     """An endless source of batches (S, B, D), sampled with replacement, fresh noise for each."""
 
     def __init__(
-        self, data: np.ndarray, spec: DataSpec, representation: str, size: int, indices: Draws, noise: Draws
+        self,
+        data: np.ndarray,
+        spec: DataSpec,
+        representation: str,
+        size: int,
+        indices: ReplicateRNG,
+        noise: ReplicateRNG,
     ) -> None:
         flat = data.reshape(len(data), -1)
         # images stay uint8 on the device: a quarter of the memory, and the cast is cheap

@@ -16,7 +16,7 @@ from deepgen_bench.storage.files import canonical_json, write_atomic
 Arrays = dict[str, np.ndarray]
 
 
-class Keeper:
+class Checkpointer:
     """Keeps the state of replicates in training in the file `path`, every `seconds` of wall time.
 
     The file is a line with the SHA-256 of what follows, a line of JSON, and arrays as safetensors; it is replaced as a
@@ -34,7 +34,7 @@ class Keeper:
         self.before = 0.0  # seconds of earlier processes
         self.resumed_at: list[int] = []
 
-    def __enter__(self) -> "Keeper":
+    def __enter__(self) -> "Checkpointer":
         # what the parent process wants ignored stays ignored
         heeded = [int(s) for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) != signal.SIG_IGN]
         self.handlers = {number: signal.signal(number, self._ask) for number in heeded}

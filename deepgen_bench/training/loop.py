@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.training.graph import WARM_UP, captured
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.result import State, TrainingResult
 
 if TYPE_CHECKING:
-    from deepgen_bench.training.checkpoint import Keeper
+    from deepgen_bench.training.checkpoint import Checkpointer
 
 EVALUATIONS = 25
 
@@ -29,7 +29,7 @@ class Trainable(Protocol):
     def step(self) -> dict[str, Tensor]:
         """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
 
-    def rounding(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[None]:
         """What a step runs in, which sets the precision of its products."""
 
     def validate(self) -> dict[str, Tensor]:
@@ -56,7 +56,7 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-class Course:
+class TrainingState:
     """How far a block of S replicates has come, beside the state of the model itself."""
 
     def __init__(self, model: Trainable, replicates: int):
@@ -90,7 +90,7 @@ class Course:
     def update(self) -> None:
         """A step's work on the device, which nothing waits for and which stays in the same memory."""
         self.taken += 1
-        with self.model.rounding():
+        with self.model.autocast():
             losses = self.model.step()
         self.note_divergence(losses)
         # in the order of the losses, which a state does not keep
@@ -139,12 +139,12 @@ class Course:
             own[name].to(device) for name in ("best_score", "best_step", "diverged_at")
         )
 
-    def fits(self, steps: int, batch_size: int) -> list[Fit]:
+    def fits(self, steps: int, batch_size: int) -> list[TrainingResult]:
         """What is left of each replicate."""
         parameters = sum(p[0].numel() for p in self.model.module.parameters())
         fits = []
         for s, when in enumerate(self.diverged_at.tolist()):
-            fit = Fit(
+            fit = TrainingResult(
                 {}, curves=self.curves[s], steps=self.step, examples=self.step * batch_size, parameters=parameters
             )
             if when >= 0:
@@ -163,22 +163,22 @@ def train(
     steps: int,
     batch_size: int,
     progress: Callable[[int, int, str], None],
-    keeper: "Keeper | None" = None,
-) -> list[Fit]:
+    checkpointer: "Checkpointer | None" = None,
+) -> list[TrainingResult]:
     """Train a block of replicates for `steps` steps and return what is left of each.
 
-    A replicate whose loss or validation score is not finite has diverged: the step is recorded, it keeps no
-    checkpoint, and its neighbours go on undisturbed (sums over replicates never mix them). What `keeper` has kept of
-    an earlier training of these replicates is gone on from.
+    A replicate whose loss or validation score is not finite has diverged: the step is recorded, it has no checkpoint,
+    and the other replicates are not affected (sums over replicates never mix them). If `checkpointer` has saved an
+    earlier training of these replicates, it is resumed.
     """
-    course = Course(model, len(replicates))
-    kept = keeper.load(replicates) if keeper else None
+    course = TrainingState(model, len(replicates))
+    kept = checkpointer.load(replicates) if checkpointer else None
     if kept:
         step, arrays, curves = kept
         course.restore(step, {name: torch.from_numpy(array) for name, array in arrays.items()}, curves)
     due = {round(steps * (i + 1) / EVALUATIONS) for i in range(EVALUATIONS)} | {min(steps, 1)}
     warm = course.step + WARM_UP if course.taken.is_cuda else steps
-    with keeper or nullcontext():
+    with checkpointer or nullcontext():
         while course.step < steps:
             if course.step == warm:
                 course.take = captured(course.update)
@@ -190,7 +190,7 @@ def train(
                 progress(course.step, steps, note)
                 if not alive:
                     break
-            if keeper and keeper.due():
+            if checkpointer and checkpointer.due():
                 arrays = {name: tensor.cpu().numpy() for name, tensor in course.state().items()}
-                keeper.save(replicates, course.step, arrays, course.curves)
+                checkpointer.save(replicates, course.step, arrays, course.curves)
     return course.fits(steps, batch_size)

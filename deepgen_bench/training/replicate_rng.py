@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-# steps whose numbers `DrawsAhead` draws at once
+# steps whose numbers `BufferedReplicateRNG` draws at once
 AHEAD = 16
 
 # fills a replicate's part of a tensor
 Fill = Callable[[Tensor, torch.Generator], object]
 
 
-class Draws:
+class ReplicateRNG:
     """Stacked draws (S, …), slice s from generator s: a replicate's stream does not depend on its neighbours."""
 
     def __init__(self, seeds: Sequence[int], device: str):
@@ -55,7 +55,7 @@ class Draws:
             fill(part, generator)
 
 
-class DrawsAhead(Draws):
+class BufferedReplicateRNG(ReplicateRNG):
     """The draws of a training on a GPU, of `AHEAD` steps at once: in every step, a kernel for each of many replicates
     would take longer than its numbers do.
 
@@ -100,6 +100,6 @@ class DrawsAhead(Draws):
         return numbers.index_select(1, self.place).squeeze(1)
 
 
-def training_draws(device: str) -> type[Draws]:
+def training_rng(device: str) -> type[ReplicateRNG]:
     """How a training on a device draws."""
-    return DrawsAhead if device == "cuda" else Draws
+    return BufferedReplicateRNG if device == "cuda" else ReplicateRNG

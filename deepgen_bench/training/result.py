@@ -9,7 +9,7 @@ State = dict[str, np.ndarray]
 
 
 @dataclass
-class Fit:
+class TrainingResult:
     """What training leaves of one replicate.
 
     `checkpoints` holds the states "final" and, where the model chooses one on validation data, "best"; `curves` one row

@@ -1,8 +1,8 @@
 """Log-likelihood of held-out data under a model, by what its family can compute: exact, a bound, or nothing.
 
 The one place in `metrics` that takes a model: one with `log_prob` (tractable), with `encode`, `log_likelihood` and
-`observation` (latent-variable), or `noiseless` (a generator). Everything is in nats per example; `bits_per_dim` says so
-in its name.
+`observation` (latent-variable), or `generate_mean` (a generator). Everything is in nats per example; `bits_per_dim`
+says so in its name.
 """
 
 import time
@@ -60,7 +60,7 @@ def measure(
         return exact(density, "continuous", held_out)
     if family == "latent":
         return latent(model, held_out, settings, density, audit)
-    if family == "implicit" and hasattr(model, "noiseless"):
+    if family == "implicit" and hasattr(model, "generate_mean"):
         return with_noise(model, held_out, settings, density, audit)
     if family == "diffusion":
         return diffusion(model, held_out, density)
@@ -92,7 +92,7 @@ def with_noise(
 ) -> Likelihoods:
     """log p(x) of a generator's samples with Gaussian noise around them, whose standard deviation is the row `tau`."""
     representation = "dequantised"
-    decoder = Decoder(model.noiseless, model.settings.latent_dim, None)
+    decoder = Decoder(model.generate_mean, model.settings.latent_dim, None)
     tau = choose_tau(decoder, representation, held_out, model.device)
     # whether a generator knows its training data by heart is seen in its samples, and at less cost
     examples = held_out.without_train()

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
+from deepgen_bench.models.latent import DecoderModel
 from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.training.optimisers import Adam, Optimiser
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # validation by sliced W2: enough projections and points to rank checkpoints, cheap enough to run 25 times
 PROJECTIONS, POINTS = 100, 1000
@@ -69,7 +69,7 @@ class AdversarialModel(DecoderModel):
 
     def validate(self) -> dict[str, Tensor]:
         points = self.validation[:, :POINTS].expand(len(self.module.shift), -1, -1)
-        draws = Draws([self.validation_seed], self.device)
+        draws = ReplicateRNG([self.validation_seed], self.device)
         z = draws.normal(points.shape[1], self.settings.latent_dim)
         z = z.expand(len(self.module.shift), -1, -1)
         fake = torch.cat(within_memory(lambda rows: self.generator(z[:, rows]), z.shape[1]), 1)
@@ -79,16 +79,16 @@ class AdversarialModel(DecoderModel):
         scores = within_memory(
             lambda rows: torch.stack([self.critic(x[:, rows]) for x in (points, fake)], 1), points.shape[1]
         )
-        return {"validation_score": score} | self.critic_figures(*torch.cat(scores, 2).unbind(1))
+        return {"validation_score": score} | self.critic_metrics(*torch.cat(scores, 2).unbind(1))
 
     @abstractmethod
-    def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def critic_metrics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What is logged of the critic's scores (S, n) on held-out data and on samples."""
 
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         return {"": self.generator(*drawn)}
 
-    def noiseless(self, z: Tensor) -> Tensor:
+    def generate_mean(self, z: Tensor) -> Tensor:
         """Samples (m, D) of one loaded replicate for z (m, Z), to which noise may be added that has a density.
 
         Images are on the scale of dequantised data, where a sample lies in the middle of what rounds to its level.
@@ -116,7 +116,7 @@ class MinimaxGAN(AdversarialModel):
     def generator_loss(self, scores: Tensor) -> Tensor:
         return F.logsigmoid(-scores).mean(1)
 
-    def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def critic_metrics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The value V(G, D) on held-out data; 2·JSD - 2 log 2 at the optimal discriminator."""
         return {"validation_value": F.logsigmoid(real).mean(1) + F.logsigmoid(-fake).mean(1)}
 

@@ -18,7 +18,7 @@ class WGAN(AdversarialModel):
     def generator_loss(self, scores: Tensor) -> Tensor:
         return -scores.mean(1)
 
-    def critic_figures(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def critic_metrics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's estimate of W1 between held-out data and samples, in data units.
 
         It is W1 times the critic's unknown Lipschitz constant: about one with a gradient penalty, anything with

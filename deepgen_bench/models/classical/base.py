@@ -8,7 +8,7 @@ import numpy as np
 
 from deepgen_bench.datasets.representation import dequantise, to_levels
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.training.result import Fit
+from deepgen_bench.training.result import TrainingResult
 
 
 class ClassicalModel(GenerativeModel):
@@ -19,7 +19,7 @@ class ClassicalModel(GenerativeModel):
     random: bool = True
 
     @abstractmethod
-    def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> Fit:
+    def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> TrainingResult:
         """Fit one replicate to the points `train` (n, D); `validation` may choose what is not fitted."""
 
     @abstractmethod
@@ -37,8 +37,8 @@ class ClassicalModel(GenerativeModel):
         streams: Streams,
         budget: int,
         progress: Callable[[int, int, str], None],
-    ) -> list[Fit]:
-        fits: list[Fit] = []
+    ) -> list[TrainingResult]:
+        fits: list[TrainingResult] = []
         # the same noise for every replicate and model, as figures on validation data have elsewhere
         validation = self.points(data.validation, streams.validation_seed())
         for done, replicate in enumerate(replicates, 1):

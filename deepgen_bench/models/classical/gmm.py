@@ -1,37 +1,62 @@
-"""Mixture of Gaussians by EM, with as many components as validation data like best. Imports no torch."""
+"""Mixture of Gaussians by EM, with the number of components chosen by validation likelihood. Imports no torch."""
 
 import warnings
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+from pydantic import Field, PositiveFloat
 
+from deepgen_bench.models.base import Tractable
 from deepgen_bench.models.classical.base import ClassicalModel
+from deepgen_bench.models.settings import ModelSettings, ModelSpec
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.training.result import Fit, State
+from deepgen_bench.training.result import State, TrainingResult
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 ITERATIONS = 500
 
 
-class GMM(ClassicalModel):
-    """Σ_k w_k N(μ_k, Σ_k): scikit-learn's EM from a k-means start (Dempster et al. 1977), the number of components
-    chosen by the mean log-likelihood of the validation split, and the curve of that kept."""
+class GMMSettings(ModelSettings):
+    """EM runs from `starts` initialisations for each number of `components`; the validation split chooses the number.
 
-    def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> Fit:
+    `ridge`, a variance in squared data units, is added to the diagonals of the covariances.
+    """
+
+    components: Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], Field(min_length=1)] = (
+        *(1, 2, 4),
+        *(8, 16, 32),
+    )
+    covariance: Literal["full", "diag"] = "full"
+    ridge: PositiveFloat = 1e-6
+    starts: Annotated[int, Field(ge=1, le=1000)] = 3
+
+
+class GMM(ClassicalModel):
+    """Σ_k w_k N(μ_k, Σ_k) by scikit-learn's EM from a k-means start (Dempster et al. 1977).
+
+    The number of components is the one with the largest mean log-likelihood on the validation split; the curve over
+    all of them is kept.
+    """
+
+    def fit_points(self, train: np.ndarray, validation: np.ndarray, seed: int) -> TrainingResult:
+        from sklearn.exceptions import ConvergenceWarning
+
         best: GaussianMixture | None = None
         curves: list[dict[str, float]] = []
-        # a component needs more points than it has dimensions, or its covariance is the ridge
+        # a component needs more points than dimensions, or its covariance is the ridge
         most = max(1, (len(train) - 1) // (train.shape[1] + 1))
-        fitting = [k for k in self.settings.components if k <= most]
-        if not fitting:
+        numbers = [k for k in self.settings.components if k <= most]
+        if not numbers:
             found = ", ".join(map(str, self.settings.components))
             raise UserError(
                 f"components: {found} for {len(train)} training examples; valid here: some of at most {most}"
             )
-        for k in fitting:
+        for k in numbers:
             mixture = self.mixture(k, seed)
             with warnings.catch_warnings():
-                # EM creeps at the end; validation data decide, converged or not
+                # EM converges slowly at the end; the validation split decides, converged or not
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 try:
                     mixture.fit(train)
@@ -45,9 +70,13 @@ class GMM(ClassicalModel):
         state = {"weights": best.weights_, "means": best.means_, "covariances": best.covariances_}
         d, k = train.shape[1], len(best.weights_)
         parameters = k * (1 + d + (d * (d + 1) // 2 if self.settings.covariance == "full" else d)) - 1
-        return Fit({"final": state}, curves=curves, steps=best.n_iter_, examples=len(train), parameters=parameters)
+        return TrainingResult(
+            {"final": state}, curves=curves, steps=best.n_iter_, examples=len(train), parameters=parameters
+        )
 
-    def mixture(self, k: int, seed: int | None = None) -> GaussianMixture:
+    def mixture(self, k: int, seed: int | None = None) -> "GaussianMixture":
+        from sklearn.mixture import GaussianMixture
+
         s = self.settings
         state = None if seed is None else np.random.RandomState(seed % 2**32)
         return GaussianMixture(
@@ -59,7 +88,7 @@ class GMM(ClassicalModel):
         self.fitted.weights_, self.fitted.means_ = state["weights"], state["means"]
         self.fitted.covariances_ = state["covariances"]
         factors = self.factors = cholesky_factors(state["covariances"])
-        # scikit-learn computes densities with the inverse factors, upper ones of full matrices
+        # scikit-learn computes densities with inverse factors, upper triangular ones of full matrices
         full = self.settings.covariance == "full"
         self.fitted.precisions_cholesky_ = np.linalg.inv(factors).transpose(0, 2, 1) if full else 1 / factors
 
@@ -75,10 +104,13 @@ class GMM(ClassicalModel):
         return x
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """log Σ_k w_k N(x; μ_k, Σ_k) for x (n, D), nats per example."""
+        """log Σ_k w_k N(x; μ_k, Σ_k), (n,), for x (n, D), in nats."""
         return self.fitted.score_samples(x)
 
 
 def cholesky_factors(covariances: np.ndarray) -> np.ndarray:
     """Lower factors (k, D, D) of full covariances, or standard deviations (k, D) of diagonal ones."""
     return np.linalg.cholesky(covariances) if covariances.ndim == 3 else np.sqrt(covariances)
+
+
+GMM_SPEC = ModelSpec(GMMSettings, Tractable, "deepgen_bench.models.classical.gmm:GMM")

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks, check_sides
+from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks
 from deepgen_bench.models.diffusion.unet import UNet
 from deepgen_bench.models.looped import Looped
 from deepgen_bench.models.networks import Linear, silu
 from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.training.optimisers import Adam, Optimiser
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # log signal-to-noise ratios of the data side and of the noise side; data have a variance of about 1
 HIGH, LOW = 11.0, -7.0
@@ -53,10 +53,12 @@ def training_log_snr(times: Tensor) -> Tensor:
     return WIDTH * (share.log() - (1 - share).log())
 
 
-def waves(x: Tensor, octaves: int) -> Tensor:
-    """x (…, D) and its sines and cosines at `octaves` frequencies from 1/2 on, (…, D (1 + 2 octaves)): a smooth network
-    does not resolve fine detail without them (Kingma et al. 2021, appendix C)."""
-    phases = [math.pi * 2**octave * x for octave in range(octaves)]
+def fourier_features(x: Tensor, count: int) -> Tensor:
+    """x (…, D) with its sines and cosines at `count` frequencies from 1/2 upwards, (…, D (1 + 2 count)).
+
+    A smooth network does not resolve fine detail without them (Kingma et al. 2021, appendix C).
+    """
+    phases = [math.pi * 2**octave * x for octave in range(count)]
     return torch.cat([x, *(part for phase in phases for part in (phase.sin(), phase.cos()))], -1)
 
 
@@ -71,10 +73,10 @@ class DiffusionMLP(nn.Module):
     """z (S, B, D) and λ (S, B or 1, 1) → (S, B, D). The time scales and shifts every layer (Perez et al. 2018), and the
     straight path from z to the output, which alone would be right for independent Gaussians."""
 
-    def __init__(self, dim: int, hidden: Sequence[int], octaves: int, generators: Sequence[torch.Generator]):
+    def __init__(self, dim: int, hidden: Sequence[int], fourier_features: int, generators: Sequence[torch.Generator]):
         super().__init__()
-        self.octaves, times = octaves, 1 + 2 * len(WAVES)
-        widths = [dim * (1 + 2 * octaves), *hidden]
+        self.fourier_features, times = fourier_features, 1 + 2 * len(WAVES)
+        widths = [dim * (1 + 2 * fourier_features), *hidden]
         self.layers = nn.ModuleList(Linear(a, b, generators) for a, b in zip(widths, widths[1:], strict=False))
         self.times = nn.ModuleList(Linear(times, 2 * width, generators) for width in [*hidden, dim])
         self.head = Linear(widths[-1], dim, generators)
@@ -82,7 +84,7 @@ class DiffusionMLP(nn.Module):
     def forward(self, z: Tensor, log_snr: Tensor) -> Tensor:
         time = time_features(log_snr)
         modulations = [layer(time).chunk(2, -1) for layer in self.times]
-        h = waves(z, self.octaves)
+        h = fourier_features(z, self.fourier_features)
         for layer, (scale, shift) in zip(self.layers, modulations, strict=False):
             h = silu(layer(h) * (1 + scale) + shift)
         scale, shift = modulations[-1]
@@ -92,15 +94,17 @@ class DiffusionMLP(nn.Module):
 class DiffusionUNet(nn.Module):
     """z (S, B, c·h·w) and λ (S, B or 1, 1) → (S, B, c·h·w), one replicate after the other."""
 
-    def __init__(self, shape: tuple[int, ...], channels: int, octaves: int, generators: Sequence[torch.Generator]):
+    def __init__(
+        self, shape: tuple[int, ...], channels: int, fourier_features: int, generators: Sequence[torch.Generator]
+    ):
         super().__init__()
-        self.shape, self.octaves, times = shape, octaves, 1 + 2 * len(WAVES)
+        self.shape, self.fourier_features, times = shape, fourier_features, 1 + 2 * len(WAVES)
         c = shape[0]
-        self.replicates = Looped(lambda: UNet(c * (1 + 2 * octaves), c, times, channels), generators)
+        self.replicates = Looped(lambda: UNet(c * (1 + 2 * fourier_features), c, times, channels), generators)
 
     def forward(self, z: Tensor, log_snr: Tensor) -> Tensor:
         images = z.reshape(*z.shape[:2], *self.shape)
-        details = waves(images.movedim(2, -1), self.octaves).movedim(-1, 2)
+        details = fourier_features(images.movedim(2, -1), self.fourier_features).movedim(-1, 2)
         return self.replicates(details, time_features(log_snr)).flatten(2)
 
 
@@ -158,15 +162,17 @@ class Diffusion(DeepModel):
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         self.looped = settings.network == "unet"
-        if self.looped:
-            check_sides(settings.network, spec)
+
+    @property
+    def steps(self) -> int:
+        return self.settings.steps
 
     def build(self, generators: Sequence[torch.Generator]) -> DiffusionNetworks:
         s = self.settings
         if self.looped:
-            network: nn.Module = DiffusionUNet(self.spec.shape, s.channels, s.octaves, generators)
+            network: nn.Module = DiffusionUNet(self.spec.shape, s.channels, s.fourier_features, generators)
         else:
-            network = DiffusionMLP(self.spec.dim, s.hidden, s.octaves, generators)
+            network = DiffusionMLP(self.spec.dim, s.hidden, s.fourier_features, generators)
         return DiffusionNetworks(len(generators), self.spec.dim, network)
 
     def optimisers(self) -> list[Optimiser]:
@@ -211,7 +217,7 @@ class Diffusion(DeepModel):
         x = self.scaled(self.validation)
         rows = max(x.shape[1] // LEVELS, 1) * LEVELS
         x = x[:, torch.arange(rows, device=x.device) % x.shape[1]]
-        noise = Draws([self.validation_seed], self.device).normal(rows, self.spec.dim)
+        noise = ReplicateRNG([self.validation_seed], self.device).normal(rows, self.spec.dim)
         times = (torch.arange(rows, device=x.device)[None, :, None] + 0.5) / rows
         log_snr = HIGH + (LOW - HIGH) * times
         alpha, sigma = signal_and_noise(log_snr)
@@ -242,7 +248,7 @@ class Diffusion(DeepModel):
         ratio = signal(-transition.following) / signal(-transition.now)
         return signal(transition.following) * x + ratio * (z - signal(transition.now) * x)
 
-    def sample_block(self, draws: Draws) -> dict[str, np.ndarray]:
+    def sample_block(self, draws: ReplicateRNG) -> dict[str, np.ndarray]:
         # both samplers begin with the same noise; a chain's other draws are made as they are needed
         z = first = self.draw_latent(draws, SAMPLE_ROWS)
         for transition in self.transitions(self.settings.steps):
@@ -251,7 +257,7 @@ class Diffusion(DeepModel):
         made = {ddim: self.from_latent(first), ancestral: self.unscaled(z)}
         return {output: self.stored(x[0]) for output, x in made.items()}
 
-    def draw_latent(self, draws: Draws, rows: int) -> Tensor:
+    def draw_latent(self, draws: ReplicateRNG, rows: int) -> Tensor:
         return draws.normal(rows, self.spec.dim)
 
     def from_latent(self, z: Tensor) -> Tensor:

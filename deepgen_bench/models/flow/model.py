@@ -17,7 +17,7 @@ from zuko.transforms import MonotonicRQSTransform, Transform
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
 from deepgen_bench.runtime.memory import in_blocks, within_memory
 from deepgen_bench.training.optimisers import LANES, Adam, Optimiser
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 from deepgen_bench.training.result import State
 
 # values of the noise in each grey level by which dequantised images are scaled
@@ -194,7 +194,7 @@ class Flow(OnePassModel):
         # rounding grows from layer to layer, and images must not be rounded to the next grey level
         self.module.double()
 
-    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+    def draw(self, draws: ReplicateRNG, rows: int) -> tuple[Tensor, ...]:
         return (draws.normal(rows, self.spec.dim),)
 
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:

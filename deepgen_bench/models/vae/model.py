@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepgen_bench.models.decoder import DecoderModel
 from deepgen_bench.models.deep import Networks
+from deepgen_bench.models.latent import DecoderModel
 from deepgen_bench.runtime.memory import within_memory
 from deepgen_bench.training.optimisers import Adam, Optimiser
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # least probability of a bit that a Bernoulli decoder begins with
 RAREST = 1e-3
@@ -158,7 +158,7 @@ class VAE(DecoderModel):
 
     def validate(self) -> dict[str, Tensor]:
         x = self.validation.expand(len(self.module.shift), -1, -1)
-        noise = Draws([self.validation_seed], self.device).normal(x.shape[1], self.settings.latent_dim)
+        noise = ReplicateRNG([self.validation_seed], self.device).normal(x.shape[1], self.settings.latent_dim)
 
         def parts(rows: slice) -> Tensor:
             mean, log_variance = self.encode(x[:, rows])
@@ -173,7 +173,7 @@ class VAE(DecoderModel):
             "tau": self.log_tau().exp().flatten(),
         }
 
-    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+    def draw(self, draws: ReplicateRNG, rows: int) -> tuple[Tensor, ...]:
         return *super().draw(draws, rows), draws.normal(rows, self.spec.dim)
 
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:

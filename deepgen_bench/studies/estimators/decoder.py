@@ -10,7 +10,7 @@ from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.metrics.likelihood.settings import AnnealingSettings, LaplaceSettings
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import Settings
 from deepgen_bench.storage.files import read_arrays
 from deepgen_bench.studies.estimators.check import Check, Line
@@ -140,7 +140,7 @@ class TrainedDecoder(TrainedCheck):
         prepared = Prepared(self.store.data_dir(s.dataset))
         test = prepared.split("test")[: len(vectors[name])]
         whole = HeldOut(test, prepared.spec, self.store.experiment.base_seed, s.dataset)
-        model: Any = Run(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
+        model: Any = Replicate(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
         network, tau = model.observation()
         decoder = Decoder(network, model.settings.latent_dim, tau)
         what = f"{s.dataset}/{s.model}"

@@ -81,8 +81,8 @@ def log_prob(x: np.ndarray, w: np.ndarray, b: np.ndarray, tau: float) -> np.ndar
 def _linear_vae(w: np.ndarray, b: np.ndarray, tau: float, encoder_sd: float) -> Any:
     import torch
 
-    from deepgen_bench.models.specs import VAESettings
     from deepgen_bench.models.vae.model import VAE
+    from deepgen_bench.models.vae.settings import VAESettings
 
     dim, latent = w.shape
     settings = VAESettings(hidden=(), latent_dim=latent, tau=tau)

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from deepgen_bench.datasets.base import SyntheticDataset
-from deepgen_bench.models.replicate import Run
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.studies.estimators.check import Line
 from deepgen_bench.studies.estimators.trained import TrainedCheck, TrainedSettings
@@ -32,7 +32,7 @@ class DensityIntegral(TrainedCheck):
         s, rng, made = self.settings, self.rng("points"), self.store.experiment.dataset(self.settings.dataset)
         if not isinstance(made, SyntheticDataset):
             raise UserError(f"calibration.{self.name}.settings.dataset: {s.dataset}; valid: one with a known density")
-        model: Any = Run(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
+        model: Any = Replicate(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
         data = made.sample(s.n // 2, rng)
         reach = s.margin * data.std(0)
         low, high = data.min(0) - reach, data.max(0) + reach

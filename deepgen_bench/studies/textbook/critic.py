@@ -69,7 +69,7 @@ class Critic(Claim):
         from torch import nn
 
         from deepgen_bench.studies.textbook.learning import critic_loss, judges, penalised, reading, slopes
-        from deepgen_bench.training.replicate_rng import Draws
+        from deepgen_bench.training.replicate_rng import ReplicateRNG
 
         count, n = self.settings.replicates, self.settings.n
         last: dict[str, np.ndarray] = {}
@@ -78,7 +78,7 @@ class Critic(Claim):
         aside = torch.tensor([m, 0.0])
 
         def look(step: int, network: nn.Module) -> None:
-            draws = Draws(self.seeds("held out", count), "cpu")
+            draws = ReplicateRNG(self.seeds("held out", count), "cpu")
             real, fake = SD * draws.normal(n, 2), aside + SD * draws.normal(n, 2)
             way = torch.linspace(3 * SD / m, 1 - 3 * SD / m, 200)[:, None] * aside
             between = way.expand(count, -1, -1)

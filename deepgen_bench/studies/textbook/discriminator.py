@@ -68,12 +68,12 @@ class OptimalDiscriminator(Claim):
     def evidence(self) -> Evidence:
         import torch
 
-        from deepgen_bench.training.replicate_rng import Draws
+        from deepgen_bench.training.replicate_rng import ReplicateRNG
 
         rows, curves = [], []
         for name, (p, q) in PAIRS.items():
             network = train(self, name)
-            draws = Draws(self.seeds("held out", self.settings.replicates), "cpu")
+            draws = ReplicateRNG(self.seeds("held out", self.settings.replicates), "cpu")
             x = torch.cat([draw(draws, self.settings.n, *p), draw(draws, self.settings.n, *q)], 1)
             with torch.no_grad():
                 found = network(x).sigmoid()[..., 0].double().numpy()
@@ -140,7 +140,7 @@ class Objective(Claim):
     def evidence(self) -> Evidence:
         from torch.nn import functional as F
 
-        from deepgen_bench.training.replicate_rng import Draws
+        from deepgen_bench.training.replicate_rng import ReplicateRNG
 
         first = next(iter(PAIRS))
         exact = {name: optimal_value(p, q) for name, (p, q) in PAIRS.items()}
@@ -148,7 +148,7 @@ class Objective(Claim):
         values = []
         for name, (p, q) in PAIRS.items():
             network = train(self, name)
-            draws = Draws(self.seeds("held out", self.settings.replicates), "cpu")
+            draws = ReplicateRNG(self.seeds("held out", self.settings.replicates), "cpu")
             # log D of draws from p*, log (1 - D) of draws from p_g
             real, fake = (
                 F.logsigmoid(sign * network(draw(draws, self.settings.n, *law)).detach()).double().mean((1, 2))

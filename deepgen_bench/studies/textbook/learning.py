@@ -16,9 +16,9 @@ from deepgen_bench.models.replicate import make_model
 from deepgen_bench.plugins import MODELS
 from deepgen_bench.studies.textbook.claim import Claim
 from deepgen_bench.training.optimisers import Adam
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
-Sampler = Callable[[Draws, int], Tensor]
+Sampler = Callable[[ReplicateRNG, int], Tensor]
 
 
 def trained(
@@ -48,7 +48,7 @@ def judges(
     claim: Claim,
     real: Sampler,
     fake: Sampler,
-    loss: Callable[[nn.Module, Tensor, Tensor, Draws], Tensor],
+    loss: Callable[[nn.Module, Tensor, Tensor, ReplicateRNG], Tensor],
     *,
     role: str,
     replicates: int,
@@ -65,8 +65,8 @@ def judges(
     Adam's rate falls linearly to 0. `look` sees the networks after the steps in `at`. Weights are kept within ± `clip`.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in claim.seeds(f"{role} init", replicates)]
-    draws = Draws(claim.seeds(f"{role} draws", replicates), "cpu")
-    network = MLP(real(Draws([0], "cpu"), 1).shape[-1], hidden, 1, generators)
+    draws = ReplicateRNG(claim.seeds(f"{role} draws", replicates), "cpu")
+    network = MLP(real(ReplicateRNG([0], "cpu"), 1).shape[-1], hidden, 1, generators)
     optimiser = Adam(network.parameters(), rate, (0.5, 0.99))
     for step in range(1, steps + 1):
         optimiser.set_rate(1 - (step - 1) / steps)
@@ -83,20 +83,20 @@ def judges(
     return network
 
 
-def discriminator_loss(network: nn.Module, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+def discriminator_loss(network: nn.Module, real: Tensor, fake: Tensor, draws: ReplicateRNG) -> Tensor:
     """-V(D): minus what the discriminator maximises (Goodfellow et al. 2014, eq. 1); the network gives D's logit."""
     return -F.logsigmoid(network(real)).mean((1, 2)) - F.logsigmoid(-network(fake)).mean((1, 2))
 
 
-def critic_loss(network: nn.Module, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+def critic_loss(network: nn.Module, real: Tensor, fake: Tensor, draws: ReplicateRNG) -> Tensor:
     """Minus the critic's reading E f(real) - E f(fake) (Arjovsky et al. 2017, eq. 2)."""
     return network(fake).mean((1, 2)) - network(real).mean((1, 2))
 
 
-def penalised(weight: float) -> Callable[[nn.Module, Tensor, Tensor, Draws], Tensor]:
+def penalised(weight: float) -> Callable[[nn.Module, Tensor, Tensor, ReplicateRNG], Tensor]:
     """`critic_loss` with the gradient penalty (Gulrajani et al. 2017, eq. 3)."""
 
-    def loss(network: nn.Module, real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+    def loss(network: nn.Module, real: Tensor, fake: Tensor, draws: ReplicateRNG) -> Tensor:
         share = draws.uniform(real.shape[1], 1)
         between = (share * real + (1 - share) * fake).requires_grad_()
         (slope,) = torch.autograd.grad(network(between).sum(), between, create_graph=True)

@@ -101,7 +101,7 @@ class DisjointSupports(Claim):
         from torch.nn import functional as F
 
         from deepgen_bench.studies.textbook.learning import judges
-        from deepgen_bench.training.replicate_rng import Draws
+        from deepgen_bench.training.replicate_rng import ReplicateRNG
 
         count = self.settings.replicates
         losses: dict[str, Any] = {
@@ -111,7 +111,7 @@ class DisjointSupports(Claim):
         }
 
         def look(step: int, network: nn.Module) -> None:
-            z = of_data(Draws(self.seeds("gradients", count), "cpu"), 2000)
+            z = of_data(ReplicateRNG(self.seeds("gradients", count), "cpu"), 2000)
             for kind in kinds:
                 shift = torch.full((count, 1, 1), theta, requires_grad=True)
                 value = losses[kind](network(z + shift * torch.tensor([1.0, 0.0]))).mean((1, 2)).sum()

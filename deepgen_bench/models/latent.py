@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.models.deep import OnePassModel, check_sides
+from deepgen_bench.models.deep import OnePassModel
 from deepgen_bench.models.networks import MLP, ConvDown, ConvUp
-from deepgen_bench.training.replicate_rng import Draws
+from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 
 class DecoderModel(OnePassModel):
@@ -18,8 +18,10 @@ class DecoderModel(OnePassModel):
     def __init__(self, settings: Any, spec: DataSpec, device: str = "cpu"):
         super().__init__(settings, spec, device)
         self.looped = settings.network != "mlp"
-        if self.looped:
-            check_sides(settings.network, spec)
+
+    @property
+    def latent_dim(self) -> int:
+        return self.settings.latent_dim
 
     def down(self, outputs: int, generators: Sequence[torch.Generator]) -> nn.Module:
         """A network from data to `outputs` numbers (encoder, discriminator, critic)."""
@@ -38,5 +40,5 @@ class DecoderModel(OnePassModel):
             return ConvUp(s.latent_dim, s.channels // 2, self.spec.shape, generators, normalise, s.hidden[0])
         return MLP(s.latent_dim, s.hidden[::-1], self.spec.dim, generators, s.activation)
 
-    def draw(self, draws: Draws, rows: int) -> tuple[Tensor, ...]:
+    def draw(self, draws: ReplicateRNG, rows: int) -> tuple[Tensor, ...]:
         return (draws.normal(rows, self.settings.latent_dim),)
