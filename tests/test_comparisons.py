@@ -26,13 +26,13 @@ def spread(model, values, metric="w2", direction="min", bound="estimate", std_er
 
 
 def best(*groups, errors=None):
-    """The models in bold of one column."""
-    (found,) = compare([groups], errors or {}).best
-    return {group.group.model for group in found}
+    """The models of one column that are bold."""
+    (best_groups,) = compare([groups], errors or {}).best
+    return {group.group.model for group in best_groups}
 
 
 def fast(model, values, column, **cells):
-    """`spread` without scipy's objects, for simulations."""
+    """`spread` without the calls of scipy, for simulations."""
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     group = Group("demo", "digits", model, "", "", "final", column)
     numbers = (mean, sd, sd, mean, mean, len(values), len(values), 0)
@@ -44,25 +44,26 @@ def fast(model, values, column, **cells):
 def test_equal_models_are_told_apart_in_at_most_5_percent_of_tables(seeds):
     rng = np.random.default_rng(seeds)
     columns = [Comparable(f"metric_{j}", "", "1", N, N, "test") for j in range(6)]
-    tables, wrong = 1000, 0
+    tables, errors = 1000, 0
     for _ in range(tables):
         values = rng.standard_normal((6, 5, seeds))
         groups = [
-            [fast(f"m{i}", of, column) for i, of in enumerate(its)] for column, its in zip(columns, values, strict=True)
+            [fast(f"m{i}", seeds_of_model, column) for i, seeds_of_model in enumerate(of_column)]
+            for column, of_column in zip(columns, values, strict=True)
         ]
         result = compare(groups, {})
         assert result.count == 6 * 10
-        wrong += any(len(found) < 5 for found in result.best)
-    assert wrong / tables <= 0.05
+        errors += any(len(best_groups) < 5 for best_groups in result.best)
+    assert errors / tables <= 0.05
 
 
-def likelihoods(rng, effects, seeds=5, seed_sd=0.1, hardness=3.0, own=0.5, shared=True):
-    """Groups and paired errors of models measured on N examples of which some are harder, for every model alike."""
+def likelihoods(rng, effects, seeds=5, seed_sd=0.1, hardness=3.0, model_sd=0.5, shared=True):
+    """Groups and paired errors of models measured on N examples, some of which are harder for all models."""
     column = Comparable("elbo", "", "nats", N, None, "test")
     common = hardness * rng.standard_normal(N)
     groups, vectors = [], {}
     for i, effect in enumerate(effects):
-        x = effect + common + own * rng.standard_normal(N)  # the model's way with each example
+        x = effect + common + model_sd * rng.standard_normal(N)  # what the model adds to each example
         of_seeds = x + seed_sd * rng.standard_normal((seeds, 1)) + 0.2 * rng.standard_normal((seeds, N))
         error = float(of_seeds.std(1, ddof=1).mean() / math.sqrt(N))
         groups.append(fast(f"m{i}", of_seeds.mean(1), column, direction="max", std_error=error))
@@ -78,14 +79,14 @@ def likelihoods(rng, effects, seeds=5, seed_sd=0.1, hardness=3.0, own=0.5, share
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_equal_likelihoods_on_shared_examples_keep_the_level(seeds):
     rng = np.random.default_rng(0)
-    tables, wrong, single = 1000, 0, 0
+    tables, rejected, single = 1000, 0, 0
     for _ in range(tables):
         groups, errors = likelihoods(rng, [0] * 5, seeds)
         result = compare([groups], errors)
         assert (result.count, result.paired, result.unpaired) == (10, 10, 0)
-        wrong += len(result.best[0]) < 5
+        rejected += len(result.best[0]) < 5
         single += p_value(groups[0], groups[1], errors) <= 0.05
-    assert wrong / tables <= 0.05
+    assert rejected / tables <= 0.05
     assert single / tables <= 0.065 and (seeds == 2 or single / tables >= 0.035)
 
 
@@ -127,7 +128,7 @@ def test_numbers_that_never_vary_are_compared_by_permutation():
 
 BOUNDS = [
     ("max", {"a": (1, "lower"), "b": (2, "lower")}, "b"),  # bounds of a kind rank as numbers
-    ("max", {"a": (1, "lower"), "b": (2, "exact")}, "b"),  # a's true value may be above 2: nothing is said of it
+    ("max", {"a": (1, "lower"), "b": (2, "exact")}, "b"),  # a's true value may be above 2: undecided
     ("max", {"a": (3, "lower"), "b": (2, "exact")}, "a"),  # a's true value is at least 3
     ("max", {"a": (1, "upper"), "b": (2, "estimate")}, "b"),  # a's true value is at most 1
     ("max", {"a": (3, "upper"), "b": (2, "exact")}, "b"),  # a's true value may be below 2

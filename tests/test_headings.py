@@ -1,4 +1,4 @@
-"""What columns and numbers look like in a table made for people."""
+"""Headings of columns, and numbers as tables show them."""
 
 import math
 

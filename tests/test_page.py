@@ -1,4 +1,4 @@
-"""The report in a real browser, from the file on disk, and against the table it is made from."""
+"""The report in a real browser, and its numbers against the tidy table."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.results import KEY, load_results, write_rows
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# a browser's services look for the network
+# without the browser's own services, which use the network
 QUIET = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -49,18 +49,19 @@ def browser():
 
 @pytest.fixture
 def opened(browser, home):
-    """The page, and what went wrong or over the network while it was open."""
+    """The page; it must log no error or warning and make no network request while it is open."""
     page = browser.new_page(viewport={"width": 1300, "height": 900})
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
-        "request", lambda request: wrong.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+        "request",
+        lambda request: problems.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
     )
     page.goto((home / "report.html").as_uri())
     yield page
     page.close()
-    assert not wrong
+    assert not problems
 
 
 def draw_all(page):
@@ -105,12 +106,12 @@ def test_tables_sort_by_number_and_by_keyboard(opened):
 def test_a_number_tells_what_is_behind_it(opened):
     cell = opened.locator("#table-2-0 td[data-tooltip*='extractor']").first
     cell.focus()
-    told = opened.locator("#tooltip")
-    assert told.is_visible()
+    tooltip = opened.locator("#tooltip")
+    assert tooltip.is_visible()
     for part in ("seeds 0, 1", "extractor classifier", "n real 360, n generated 360", "test split"):
-        assert part in told.inner_text()
+        assert part in tooltip.inner_text()
     opened.keyboard.press("Escape")
-    assert not told.is_visible()
+    assert not tooltip.is_visible()
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser, home):
@@ -133,7 +134,7 @@ def test_the_numbers_are_those_of_the_tidy_table(home):
 
 
 def test_rebuilding_needs_the_tables_and_figure_data_alone(home, tmp_path):
-    """In seconds, to the same bytes, and without torch."""
+    """The page has the same bytes, and torch is not imported."""
     copy = tmp_path / "quick"
     copy.mkdir()
     for name in ("metrics.csv", "summary.csv", "paired.csv", "experiment.json"):
@@ -144,8 +145,8 @@ def test_rebuilding_needs_the_tables_and_figure_data_alone(home, tmp_path):
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", script, "report", str(copy)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", script, "report", str(copy)], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     same = (copy / "report.html").read_text().replace(str(copy), "HOME")
     assert same == (home / "report.html").read_text().replace("results/quick", "HOME")
     figures = {path.suffix for path in (copy / "figures").iterdir()}
@@ -181,8 +182,8 @@ def test_experiments_of_other_protocols_are_not_put_on_one_page(home, tmp_path):
     # real data were measured by one metric more
     more = rows[(rows["model"] == "oracle") & (rows["metric"] == "w2")].assign(metric="new_metric")
     pd.concat([rows, more]).to_csv(other / "metrics.csv", index=False)
-    found = load([home, other]).results.rows
-    of_oracle = found[(found["model"] == "oracle") & (found["dataset"] == "digits")]
+    both = load([home, other]).results.rows
+    of_oracle = both[(both["model"] == "oracle") & (both["dataset"] == "digits")]
     assert {"w2", "new_metric"} <= set(of_oracle["metric"]) and not of_oracle.duplicated(KEY).any()
     rows.assign(protocol_version="0").to_csv(other / "metrics.csv", index=False)
     with pytest.raises(UserError, match="quick and other: .* by protocol versions .*, 0; not comparable"):
@@ -202,7 +203,7 @@ def test_names_are_escaped(home, tmp_path):
 
 
 def test_a_folder_without_figure_data_still_gives_tables(home, tmp_path):
-    """As of an experiment on another machine, of which only the tables came."""
+    """Such a folder is a copy of the tables alone, from another machine."""
     for name in ("metrics.csv", "experiment.json"):
         shutil.copy(home / name, tmp_path)
     text = write_report([tmp_path])[0].read_text()

@@ -1,4 +1,4 @@
-"""Likelihoods compared example by example, from the values beside the runs to the table."""
+"""Paired comparison of likelihoods, from per-example values to the tables."""
 
 import math
 
@@ -19,7 +19,7 @@ N = 60
 
 @pytest.fixture
 def vectors():
-    """What `measured` keeps."""
+    """Per-example values of the rows that `measured` makes."""
     return {}
 
 
@@ -30,13 +30,17 @@ def measured(vectors):
     def keep(model, values, metric="log_likelihood", variant="", checkpoint="final", **cells):
         stem = f"{metric}_k{variant[2:]}" if variant.startswith("K=") else metric
         rows = []
-        for seed, of in enumerate(values):
+        for seed, examples in enumerate(values):
             run_id = f"digits/{model}/settings/seed_{seed}"
-            vectors[f"{run_id}/{stem}_{checkpoint}"] = of
-            own = {"model": model, "metric": metric, "variant": variant, "checkpoint": checkpoint, "run_id": run_id}
-            numbers = {"value": of.mean(), "std_error": of.std(ddof=1) / math.sqrt(len(of)), "seed": seed}
-            sizes = {"n_real": len(of), "n_generated": None, "direction": "max", "bound": "exact"}
-            rows.append(row(**own, **numbers, **sizes | cells))
+            vectors[f"{run_id}/{stem}_{checkpoint}"] = examples
+            fields = {"model": model, "metric": metric, "variant": variant, "checkpoint": checkpoint, "run_id": run_id}
+            numbers = {
+                "value": examples.mean(),
+                "std_error": examples.std(ddof=1) / math.sqrt(len(examples)),
+                "seed": seed,
+            }
+            sizes = {"n_real": len(examples), "n_generated": None, "direction": "max", "bound": "exact"}
+            rows.append(row(**fields, **numbers, **sizes | cells))
         return rows
 
     return keep
@@ -55,13 +59,13 @@ def values():
 
 
 def test_a_difference_is_that_of_the_values_averaged_over_seeds(frame, measured, values, vectors):
-    rows = frame([r for model, of in values.items() for r in measured(model, of)])
-    found = paired_differences(rows, vectors)
-    assert list(found) == COLUMNS and len(found) == 3
-    line = found[(found["model_a"] == "gaussian") & (found["model_b"] == "kde")].iloc[0]
-    difference = (values["gaussian"] - values["kde"]).mean(0)
-    assert line["difference"] == pytest.approx(difference.mean())
-    assert line["std_error"] == pytest.approx(difference.std(ddof=1) / math.sqrt(N)) and line["n"] == N
+    rows = frame([r for model, seeds in values.items() for r in measured(model, seeds)])
+    pairs = paired_differences(rows, vectors)
+    assert list(pairs) == COLUMNS and len(pairs) == 3
+    line = pairs[(pairs["model_a"] == "gaussian") & (pairs["model_b"] == "kde")].iloc[0]
+    expected = (values["gaussian"] - values["kde"]).mean(0)
+    assert line["difference"] == pytest.approx(expected.mean())
+    assert line["std_error"] == pytest.approx(expected.std(ddof=1) / math.sqrt(N)) and line["n"] == N
     assert line["std_error"] < 0.1 * rows["std_error"].min()
 
 
@@ -71,35 +75,35 @@ def test_only_models_on_the_same_examples_of_the_same_measurement_are_paired(fra
     rows += measured("c", c, "iw_elbo", "K=50") + measured("d", c[:, : N - 1], "iw_elbo", "K=5")
     rows += measured("oracle", c, "iw_elbo", "K=5")
     rows += [r | {"reference_split": "train"} for r in measured("e", c) + measured("f", c)]
-    found = paired_differences(frame(rows), vectors)
-    assert found[["metric", "variant", "model_a", "model_b", "n"]].values.tolist() == [["iw_elbo", "K=5", "a", "b", N]]
+    pairs = paired_differences(frame(rows), vectors)
+    assert pairs[["metric", "variant", "model_a", "model_b", "n"]].values.tolist() == [["iw_elbo", "K=5", "a", "b", N]]
 
 
 def test_real_data_are_not_paired_whatever_their_label(frame, measured, values, vectors):
     (a, b, c) = values.values()
     rows = measured("real", a, role="oracle") + measured("oracle", b, role="model") + measured("kde", c)
-    found = paired_differences(frame(rows), vectors)
-    assert found[["model_a", "model_b"]].values.tolist() == [["oracle", "kde"]]
+    pairs = paired_differences(frame(rows), vectors)
+    assert pairs[["model_a", "model_b"]].values.tolist() == [["oracle", "kde"]]
 
 
 @pytest.mark.parametrize("harm", ["gone", "of other examples", "not finite"])
 def test_a_model_whose_values_are_not_those_of_its_rows_is_left_out(frame, measured, values, vectors, harm):
-    rows = frame([r for model, of in values.items() for r in measured(model, of)])
+    rows = frame([r for model, seeds in values.items() for r in measured(model, seeds)])
     key = "digits/flow/settings/seed_2/log_likelihood_final"
     if harm == "gone":
         del vectors[key]
     else:
         vectors[key] = values["flow"][2] + (1e-3 if harm == "of other examples" else np.nan)
-    found = paired_differences(rows, vectors)
-    assert found[["model_a", "model_b"]].values.tolist() == [["gaussian", "kde"]]
+    pairs = paired_differences(rows, vectors)
+    assert pairs[["model_a", "model_b"]].values.tolist() == [["gaussian", "kde"]]
 
 
 def test_best_is_paired_with_final_of_a_model_that_has_no_other(frame, measured, values, vectors):
     a, b, best = values.values()
     rows = frame(measured("a", a) + measured("a", best, checkpoint="best") + measured("b", b))
-    found = paired_differences(rows, vectors).set_index("checkpoint")
-    assert found.loc["final", "difference"] == pytest.approx((a - b).mean())
-    assert found.loc["best", "difference"] == pytest.approx((best - b).mean())
+    pairs = paired_differences(rows, vectors).set_index("checkpoint")
+    assert pairs.loc["final", "difference"] == pytest.approx((a - b).mean())
+    assert pairs.loc["best", "difference"] == pytest.approx((best - b).mean())
 
 
 def test_doubtful_values_are_paired_and_lost_ones_are_not_missed(frame, measured, values, vectors):
@@ -111,7 +115,7 @@ def test_doubtful_values_are_paired_and_lost_ones_are_not_missed(frame, measured
 
 
 def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, values, vectors, tmp_path):
-    write_rows(tmp_path / "part.csv", [r for model, of in values.items() for r in measured(model, of)])
+    write_rows(tmp_path / "part.csv", [r for model, seeds in values.items() for r in measured(model, seeds)])
     write_arrays(tmp_path / "part.npz", vectors)
     home = tmp_path / "demo"
     aggregate([tmp_path / "part.csv"], home)
@@ -119,8 +123,8 @@ def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, val
     paired = load_paired(home)
     assert paired_errors(paired, "demo", "best") == {} != paired_errors(paired, "demo", "final")
 
-    def bold(**told):
-        (table,) = comparison_tables(load_results(home), **told)
+    def bold(**options):
+        (table,) = comparison_tables(load_results(home), **options)
         return {line[0].text for line in table.rows if line[3].emphasis == "bold"}, " ".join(table.notes)
 
     assert bold(paired=paired)[0] == {"flow", "kde"} and "example by example" in bold(paired=paired)[1]
@@ -130,8 +134,8 @@ def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, val
 
 
 def test_pairs_of_two_machines_count_with_the_larger_error(measured, values, vectors, tmp_path):
-    for name, of in (("one", slice(0, 2)), ("two", slice(2, 4))):
-        write_rows(tmp_path / f"{name}.csv", [r for m in ("flow", "kde") for r in measured(m, values[m][of])])
+    for name, seeds in (("one", slice(0, 2)), ("two", slice(2, 4))):
+        write_rows(tmp_path / f"{name}.csv", [r for m in ("flow", "kde") for r in measured(m, values[m][seeds])])
         write_arrays(tmp_path / f"{name}.npz", vectors)
         aggregate([tmp_path / f"{name}.csv"], tmp_path / name)
     each = [load_paired(tmp_path / name)["std_error"].item() for name in ("one", "two")]

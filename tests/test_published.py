@@ -1,4 +1,4 @@
-"""Published numbers beside obtained ones, and the presets that have them."""
+"""Published numbers beside measured ones, and the presets of papers."""
 
 import re
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_presets_are_valid_and_the_reduced_ones_cost_little(path):
     assert reduced.published == full.published != {}
     for dataset, entry in full.datasets.items():
         assert reduced.datasets[dataset].budget <= entry.budget / 20
-    # how to call it stands in the file
+    # the file says how to run the reduced preset
     assert re.search(rf"--configfile \S*{full.name}.yaml \S*{path.name}", (PAPERS / f"{full.name}.yaml").read_text())
 
 

@@ -11,10 +11,10 @@ MODELS = ("a", "b", "c")
 
 def ranks(frame, rows):
     """Header, cells by model and notes of the table of ranks; None if there is none."""
-    found = [table for table in comparison_tables(frame(rows)) if table.name == "ranks"]
-    if not found:
+    tables = [table for table in comparison_tables(frame(rows)) if table.name == "ranks"]
+    if not tables:
         return None
-    (table,) = found
+    (table,) = tables
     return table.header, {line[0].text: [cell.text for cell in line[1:]] for line in table.rows}, table.notes
 
 
@@ -73,10 +73,10 @@ def test_bounds_have_no_rank(frame):
 
 def test_of_two_kinds_of_sample_the_decoders_mean_is_ranked(frame):
     rows = measured([(1, 2, 3)] * 3)
-    for found in rows[:3]:
-        if found["model"] == "a":
-            found["variant"] = "output=draw;p=2"
-            rows.append(found | {"variant": "output=mean;p=2", "value": 9.0})
+    for line in rows[:3]:
+        if line["model"] == "a":
+            line["variant"] = "output=draw;p=2"
+            rows.append(line | {"variant": "output=mean;p=2", "value": 9.0})
     assert ranks(frame, rows)[1]["a"] == ["1.67"]
 
 

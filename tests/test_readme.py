@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""Commands, files and functions in the README exist."""
 
 import re
 from importlib import import_module

@@ -134,7 +134,7 @@ def test_the_gap_of_likelihoods_varies_with_the_examples_too(frame):
 
 
 def test_a_column_has_one_verdict_in_every_table(frame):
-    """That of the main table, however many tests the others have."""
+    """The result of the main table, however many tests the others have."""
     rows = []
     for j in range(20):
         for model, shift in (("a", 0.0), ("b", 0.3)):
@@ -169,7 +169,7 @@ def test_where_nothing_is_ranked_nothing_is_said_of_bold(frame):
 
 
 def test_a_table_in_which_no_number_leads_can_be_written(frame):
-    """Two bounds that are no more than the exact value of a model with one seed, which has no test."""
+    """Two bounds are no better than the exact value of a model with one seed, which is not tested."""
     rows = [row(model="once", value=3.0, direction="max", bound="exact", metric="score")]
     for model, value in (("a", 3.0), ("b", 2.0)):
         cells = {"model": model, "direction": "max", "bound": "lower", "metric": "score"}
@@ -252,8 +252,8 @@ def test_cells_and_seeds_tell_what_went_wrong(frame):
 
 def test_doubtful_values_are_marked_and_explained_once(frame):
     rows = seeds([1.0, 1.2, 1.4], model="vae") + seeds([2.0, 2.2, 2.4], model="gan")
-    for i, found in enumerate(rows[:3]):
-        found |= {"status": "suspect", "reason": f"{0.5 + i} % of the samples are copies"}
+    for i, line in enumerate(rows[:3]):
+        line |= {"status": "suspect", "reason": f"{0.5 + i} % of the samples are copies"}
     rows[4] |= {"status": "not_converged", "reason": "the bound still rises"}
     (table,) = comparison_tables(frame(rows))
     cells = grid(table)
@@ -425,8 +425,8 @@ def test_blocks_do_not_mix_what_metrics_tell(frame):
     metrics = ["elbo", *("precision", "recall", "density"), *("w1", "w2", "sliced_w2"), *("mmd", "c2st")]
     (table,) = comparison_tables(frame([row(metric=metric) for metric in metrics]))
     blocks = [line for line in to_markdown(table).splitlines() if line.startswith("| model")]
-    found = [[part.strip(" ↓") for part in block.split("|")[4:-1]] for block in blocks]
-    assert found == [["ELBO"], ["precision", "recall", "density"], ["W1", "W2", "sliced W2"], ["MMD", "C2ST"]]
+    names = [[part.strip(" ↓") for part in block.split("|")[4:-1]] for block in blocks]
+    assert names == [["ELBO"], ["precision", "recall", "density"], ["W1", "W2", "sliced W2"], ["MMD", "C2ST"]]
     assert to_markdown(table, columns=9).count("| model") == 1
     parts = [line for line in to_markdown(table, columns=2).splitlines() if line.startswith("| model")]
     assert len(parts) == 1 + 2 + 2 + 1
@@ -436,8 +436,8 @@ def test_blocks_do_not_mix_what_metrics_tell(frame):
 def test_latex_compiles_as_it_stands(frame, tmp_path):
     write_tables(wide(frame), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "_all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout[-2000:]
     assert (tmp_path / "_all.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -478,8 +478,12 @@ def test_a_variant_is_parsed_or_refused():
 
 
 def test_two_seeds_are_said_to_be_too_few(frame):
-    def said(n):
-        rows = [r for model, shift in (("a", 0), ("b", 5)) for r in seeds([shift + k for k in range(n)], model=model)]
+    def warns(seeds_per_model):
+        rows = [
+            r
+            for model, shift in (("a", 0), ("b", 5))
+            for r in seeds([shift + k for k in range(seeds_per_model)], model=model)
+        ]
         return "Two seeds are too few" in " ".join(comparison_tables(frame(rows))[0].notes)
 
-    assert said(2) and not said(3) and not said(1)
+    assert warns(2) and not warns(3) and not warns(1)

@@ -32,8 +32,8 @@ def test_two_components_are_welchs_test(a, b):
     variances = [a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)]
     if min(variances) < 1e-12:
         return
-    found = t_test(a.mean() - b.mean(), variances, [len(a) - 1, len(b) - 1])
-    assert found == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue, rel=1e-6, abs=1e-12)
+    p = t_test(a.mean() - b.mean(), variances, [len(a) - 1, len(b) - 1])
+    assert p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue, rel=1e-6, abs=1e-12)
 
 
 def test_two_values_give_one_degree_of_freedom():
