@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from project import ROOT, Project
 
-from deepgen_bench.datasets.user.user_files import content_of, stamp_of
+from deepgen_bench.datasets.user.files import content_of, stamp_of
 from deepgen_bench.experiment.schema import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut

@@ -12,7 +12,7 @@ from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.plugins import DATASETS, Settings
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.files import canonical_json
+from deepgen_bench.storage.files import Damaged, canonical_json
 
 
 class Given(Dataset):
@@ -116,18 +116,18 @@ def test_an_altered_file_is_named_and_no_other_file_is_opened(tmp_path, file):
     (tmp_path / "validation.npy").unlink()
     prepared = Prepared(tmp_path)
     assert len(prepared.split("train")) == 9 and len(prepared.labels("train")) == 9
-    with pytest.raises(UserError, match=f"{file}: damaged"):
+    with pytest.raises(Damaged, match=f"{file}: damaged"):
         prepared.split("test")
         prepared.labels("test")
-    with pytest.raises(UserError, match="validation.npy: no such file"):
+    with pytest.raises(Damaged, match="validation.npy: no such file"):
         prepared.split("validation")
 
 
 def test_errors_of_prepared(tmp_path):
-    with pytest.raises(UserError, match="dataset.json: no such file"):
+    with pytest.raises(Damaged, match="dataset.json: no such file"):
         Prepared(tmp_path)
     (tmp_path / "dataset.json").write_text('{"name": "x"}')
-    with pytest.raises(UserError, match="dataset.json: damaged"):
+    with pytest.raises(Damaged, match="dataset.json: damaged"):
         Prepared(tmp_path)
     prepare(Given(images()), 0, tmp_path)
     with pytest.raises(UserError, match="unknown split 'valid'; valid: train, validation, test"):

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import or_anew
 from deepgen_bench.storage.files import (
     canonical_json,
     check_sha256,
@@ -21,7 +19,6 @@ from deepgen_bench.storage.files import (
 )
 
 MANIFEST = "dataset.json"
-T = TypeVar("T")
 
 
 def prepare(
@@ -87,16 +84,15 @@ def check_splits(name: str, splits: Splits) -> None:
 
 
 class Prepared:
-    """A prepared dataset. Only `dataset.json` is read at first, and a split's file only when that split is asked for.
+    """A prepared dataset, read lazily: `dataset.json` at once, the file of a split when it is asked for.
 
-    `spec` and `sizes` (examples per split) say what there is, `digest` stands for the contents, `source` for the files
-    that they were made of. With `anew`, which prepares the dataset again, what is damaged is made anew; without it, it
-    is a `Damaged` error.
+    `spec` and `sizes` (examples per split) describe the data, `digest` identifies the contents and `source` the user's
+    files that they were read from. Errors: `Damaged` for a file that is missing or not as it was written.
     """
 
-    def __init__(self, directory: Path, anew: Callable[[], object] | None = None):
-        self.directory, self.anew = directory, anew
-        manifest = self._or_anew(lambda: read_sealed(directory / MANIFEST))
+    def __init__(self, directory: Path):
+        self.directory = directory
+        manifest = read_sealed(directory / MANIFEST)
         self.name: str = manifest["name"]
         self.source: str = manifest["source"]
         self.spec = DataSpec.from_json(manifest["spec"])
@@ -105,15 +101,15 @@ class Prepared:
         self.files: dict[str, str] = manifest["files"]
 
     def split(self, name: str) -> np.ndarray:
-        """The examples of a split, (n, *spec.shape); float64, or uint8 for images and binary data."""
+        """The examples of a split, (n, *spec.shape): float64, or uint8 for images and binary data."""
         return self._read(name, f"{name}.npy")
 
     def labels(self, name: str) -> np.ndarray | None:
-        """The labels of a split, int64 (n,); None where the dataset has none."""
+        """The labels of a split, int64 (n,); None if the dataset has none."""
         return self._read(name, f"{name}_labels.npy") if self.spec.classes else None
 
     def check(self) -> None:
-        """Raise `Damaged` unless every file is there as it was written."""
+        """Raise `Damaged` unless every file is present and as it was written."""
         for file, digest in self.files.items():
             check_sha256(self.directory / file, digest)
 
@@ -121,8 +117,5 @@ class Prepared:
         if split not in SPLITS:
             raise UserError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
         path = self.directory / file
-        self._or_anew(lambda: check_sha256(path, self.files[file]))
+        check_sha256(path, self.files[file])
         return read_array(path)
-
-    def _or_anew(self, read: Callable[[], T]) -> T:
-        return or_anew(read, self.anew) if self.anew else read()

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.datasets.user.user_files import stamp_of
+from deepgen_bench.datasets.user.files import stamp_of
 from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.schema import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store

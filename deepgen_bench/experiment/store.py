@@ -14,8 +14,8 @@ from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.schema import SHARED_FOLDERS, Experiment, load_experiment
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import locked
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.files import (
+    Damaged,
     canonical_json,
     read_json,
     read_sealed,

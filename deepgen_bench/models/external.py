@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec, Support
+from deepgen_bench.datasets.user.files import files_of, the_array
 from deepgen_bench.datasets.user.image_folder import read_images
-from deepgen_bench.datasets.user.user_files import files_of, the_array
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.runtime.errors import UserError, named
 from deepgen_bench.storage.files import read_arrays, read_headers, sha256_of

@@ -12,9 +12,9 @@ from deepgen_bench.report.data.paired import load_paired
 from deepgen_bench.report.tables.tables import write_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.measure import STAGES
-from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.damage import or_anew
 from deepgen_bench.storage.failures import reason
-from deepgen_bench.storage.files import check_digests, write_digests
+from deepgen_bench.storage.files import Damaged, check_digests, write_digests
 from deepgen_bench.storage.measured import check_measured, write_measured
 from deepgen_bench.storage.results import COLUMNS, load_results
 

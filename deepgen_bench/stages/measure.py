@@ -30,8 +30,9 @@ from deepgen_bench.stages.extractor import load_extractors
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.storage.damage import Damaged, or_anew
+from deepgen_bench.storage.damage import or_anew
 from deepgen_bench.storage.files import (
+    Damaged,
     check_sha256,
     read_arrays,
     read_sealed,

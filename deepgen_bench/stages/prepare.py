@@ -7,8 +7,8 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.features.inception_weights import read_weights
 from deepgen_bench.models.replicate import make_model
 from deepgen_bench.runtime.errors import UserError, named
-from deepgen_bench.storage.damage import Damaged, or_anew
-from deepgen_bench.storage.files import read_sealed
+from deepgen_bench.storage.damage import or_anew
+from deepgen_bench.storage.files import Damaged, read_sealed
 
 
 def prepare_dataset(store: Store, dataset: str) -> None:
@@ -71,7 +71,7 @@ def open_data(store: Store, dataset: str) -> Prepared:
         prepare_dataset(store, dataset)
 
     def read() -> Prepared:
-        prepared, manifest = Prepared(store.data_dir(dataset), prepare_again), store.data_manifest(dataset)
+        prepared, manifest = Prepared(store.data_dir(dataset)), store.data_manifest(dataset)
         if manifest.is_file() and read_sealed(manifest)["digest"] != prepared.digest:
             raise Damaged(f"{store.data_dir(dataset)}: not the data of this experiment, but of another one's files")
         return prepared

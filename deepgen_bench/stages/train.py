@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.user.user_files import content_of
+from deepgen_bench.datasets.user.files import content_of
 from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
@@ -25,8 +25,7 @@ from deepgen_bench.runtime.provenance import (
 )
 from deepgen_bench.stages.prepare import check_contents, open_data
 from deepgen_bench.stages.progress import Progress
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import remove_parts
+from deepgen_bench.storage.files import Damaged, remove_parts
 from deepgen_bench.training.checkpoint import Keeper
 from deepgen_bench.training.result import State
 

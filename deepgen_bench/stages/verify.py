@@ -24,7 +24,7 @@ from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.reference import Reference, runs_of
-from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import Damaged
 from deepgen_bench.storage.keys import Variant
 from deepgen_bench.storage.results import read_rows
 

@@ -16,10 +16,13 @@ from typing import IO, Any, BinaryIO, TypeVar
 import numpy as np
 
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 
 SEAL = "seal"
 T = TypeVar("T")
+
+
+class Damaged(UserError):
+    """A file of the store is missing or does not match its recorded digest; the message names it and says why."""
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from deepgen_bench.datasets.public.public_images import Labelled, PublicImages, PublicSettings, check_digest
+from deepgen_bench.datasets.public.base import Labelled, PublicImages, PublicSettings, check_digest
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.downloads import Download
 

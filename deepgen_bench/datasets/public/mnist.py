@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from deepgen_bench.datasets.public.public_images import Labelled, PublicImages, check_digest
+from deepgen_bench.datasets.public.base import Labelled, PublicImages, check_digest
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.downloads import Download
 

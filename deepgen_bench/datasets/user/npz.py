@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.base import Splits
-from deepgen_bench.datasets.user.user_images import UserImages, UserSettings
+from deepgen_bench.datasets.user.base import UserImages, UserSettings
 from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import read_array, read_arrays, stamp

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.datasets.user.user_files import files_of, the_array
+from deepgen_bench.datasets.user.files import files_of, the_array
 from deepgen_bench.metrics.context import Extractor, Features, as_vectors
 from deepgen_bench.metrics.features.fidelity import FidelitySettings, measure_features
 from deepgen_bench.metrics.features.frechet import frechet_distance_from_moments, moments

@@ -17,9 +17,8 @@ from deepgen_bench.report.tables.calibration import read_lines, table
 from deepgen_bench.report.tables.render import Table
 from deepgen_bench.report.tables.theory import Chapter, chapters
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.figure_data import read_figure_data
-from deepgen_bench.storage.files import read_json
+from deepgen_bench.storage.files import Damaged, read_json
 from deepgen_bench.storage.results import KEY, load_results
 
 
