@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.user.files import content_of
+from deepgen_bench.datasets.user.files import source_digest
 from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
@@ -110,7 +110,7 @@ class Job:
     def sources(self, seed: int) -> dict[str, list[str]]:
         """The content of the user's own files that the replicate is made of, for a model that is made of such."""
         paths = self.settings.sources(seed)
-        return {} if paths is None else {"sources": list(map(content_of, paths))}
+        return {} if paths is None else {"sources": list(map(source_digest, paths))}
 
     def train_group(self, model: GenerativeModel, data: TrainingData, expected: dict[int, dict[str, Any]]) -> None:
         """Train the replicates whose seeds these are together and write each one's folder."""

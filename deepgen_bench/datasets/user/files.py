@@ -1,17 +1,19 @@
-"""The user's own files as one thing: a folder of images, or an array in a `.npy` or `.npz` file."""
+"""User-supplied data: a folder of images, or an array in a `.npy` or `.npz` file."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from deepgen_bench.datasets.user.image_folder import find_images
+import numpy as np
+
+from deepgen_bench.datasets.user.image_folder import find_images, read_images
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.files import sha256_of, stamp, unreadable
+from deepgen_bench.storage.files import read_arrays, sha256_of, stamp, unreadable
 
 T = TypeVar("T")
 
 
-def files_of(path: Path) -> list[Path]:
+def source_files(path: Path) -> list[Path]:
     """The image files of a folder, in the order of their examples, or the file itself."""
     if not path.is_dir():
         return [path]
@@ -21,23 +23,35 @@ def files_of(path: Path) -> list[Path]:
     return files
 
 
-def the_array(path: Path, arrays: Mapping[str, T], others: str = "") -> T:
-    """What a file's only array, or the one called `arr_0`, is mapped to; `others` would have been valid, too."""
+def read_source(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name, or the images of a folder, uint8 (n, c, h, w), under the name ""."""
+    if path.is_dir():
+        return {"": read_images(source_files(path), None)}
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    return read_arrays(path)
+
+
+def single_array(path: Path, arrays: Mapping[str, T], alternatives: str = "") -> T:
+    """The value of a file's only array, or of the one named `arr_0`.
+
+    Errors: `UserError` if there is no such array; `alternatives` in its message are what else the caller accepts.
+    """
     if len(arrays) != 1 and "arr_0" not in arrays:
-        found = ", ".join(sorted(arrays)) or "none"
-        raise UserError(f"{path}: arrays {found}; expected {others}arr_0, or a single array")
+        names = ", ".join(sorted(arrays)) or "none"
+        raise UserError(f"{path}: arrays {names}; expected {alternatives}arr_0, or a single array")
     return arrays["arr_0"] if "arr_0" in arrays else next(iter(arrays.values()))
 
 
-def stamp_of(path: Path) -> str:
-    """Cheap text that changes when the file, or an image in the folder, does; also when it is only touched."""
-    return stamp(files_of(path), path.parent)
+def source_stamp(path: Path) -> str:
+    """Text that is cheap to compute and changes when the file, or an image in the folder, is modified or touched."""
+    return stamp(source_files(path), path.parent)
 
 
-def content_of(path: Path) -> str:
-    """SHA-256 of a file's content, or of those of a folder's images in their order: names and times do not count."""
+def source_digest(path: Path) -> str:
+    """SHA-256 of a file's content, or of the contents of a folder's images in order, without their names and times."""
     try:
-        digests = [sha256_of(file) for file in files_of(path)]
+        digests = [sha256_of(file) for file in source_files(path)]
     except OSError as error:
         raise unreadable(Path(error.filename or path), error) from None
     return sha256_of("\n".join(digests).encode())
