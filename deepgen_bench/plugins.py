@@ -3,13 +3,12 @@
 Nothing is imported before it is used. Outside packages add names through entry points.
 """
 
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from deepgen_bench.runtime.errors import UserError
 
@@ -22,23 +21,12 @@ def not_identity(**kwargs: Any) -> Any:
 class Settings(BaseModel):
     """Base class of settings: immutable, and unknown keys are errors. Importing a subclass must not import torch.
 
-    `renamed` maps old names of keys to new ones. An old name in an experiment file still works, with a warning.
+    `renamed` maps old names of keys to new ones; an old name in an experiment file still works, with a warning.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     renamed: ClassVar[dict[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rename(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        for old, new in cls.renamed.items():
-            if old in data and new not in data:
-                print(f"warning: {old} is now called {new}; please rename it in the experiment file", file=sys.stderr)
-                data = {new if key == old else key: value for key, value in data.items()}
-        return data
 
     def identity(self) -> dict[str, Any]:
         """The settings that change numbers, as plain JSON data."""

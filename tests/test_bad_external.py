@@ -132,7 +132,7 @@ CONTENTS: dict[str, tuple[str, Write, dict[str, Any], list[str]]] = {
         "digits",
         saved_array(DIGITS + 200),
         {"samples": "x.npy"},
-        ["x.npy: the value 216; valid: 0 … 16, the dataset's own levels"],
+        ["x.npy: the value 216; valid: 0 … 16"],
     ),
     "the same for two seeds": (
         "ring",

@@ -205,6 +205,19 @@ def test_shipped_experiments_are_valid(path: Path, command: Command) -> None:
     assert experiment.name == path.stem  # so that experiments do not share a folder of results
 
 
+def test_an_old_name_of_a_key_still_works_with_one_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    datasets = {"digits": {"budget": 100, "models": {"diffusion": {"octaves": 3}}}}
+    old = load_experiment({"name": "old", "datasets": datasets, "models": {"diffusion": {}}})
+    assert old.model_settings("diffusion", "digits").fourier_features == 3  # type: ignore[attr-defined]
+    warning = "warning: datasets.digits.models.diffusion.octaves: this key is now called fourier_features\n"
+    assert capsys.readouterr().err == warning
+    datasets["digits"]["models"]["diffusion"]["fourier_features"] = 3  # type: ignore[index]
+    with pytest.raises(
+        UserError, match=r"^datasets\.digits\.models\.diffusion\.octaves: unknown key; valid: batch_size"
+    ):
+        load_experiment({"name": "both", "datasets": datasets, "models": {"diffusion": {}}})
+
+
 def test_the_schema_describes_experiment_files(command: Command) -> None:
     code, out, err = command("schema")
     schema = json.loads(out)

@@ -269,7 +269,7 @@ def test_an_archive_cannot_write_anywhere(batches, tmp_path):
 def test_a_batch_that_is_a_link_in_the_archive_is_not_followed(batches):
     (batches.directory / "data_batch_2").unlink()
     (batches.directory / "data_batch_2").symlink_to("/etc/hostname")
-    with pytest.raises(UserError, match="cifar-10-python.tar.gz: it has no file data_batch_2"):
+    with pytest.raises(UserError, match="cifar-10-python.tar.gz: no file data_batch_2 in the archive"):
         archived(batches).splits(0)
 
 
@@ -281,13 +281,13 @@ class Hostile:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps(Hostile()), "data_batch_3: no batch of CIFAR-10 .*it asks for posix.mkdir"),
-        (b"cos\nsystem\n(S'false'\ntR.", "it asks for os.system"),
-        (b"cbuiltins\neval\n(S'1'\ntR.", "it asks for builtins.eval"),
-        (b"cnumpy\nload\n(S'x'\ntR.", "it asks for numpy.load"),
-        (pickle.dumps({"data": [1]}), "data_batch_3: no batch of CIFAR-10 .*labels"),
-        (pickle.dumps(3), "data_batch_3: no batch of CIFAR-10"),
-        (b"", "data_batch_3: no batch of CIFAR-10"),
+        (pickle.dumps(Hostile()), "data_batch_3: not a batch of CIFAR-10 .*refers to posix.mkdir"),
+        (b"cos\nsystem\n(S'false'\ntR.", "refers to os.system"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "refers to builtins.eval"),
+        (b"cnumpy\nload\n(S'x'\ntR.", "refers to numpy.load"),
+        (pickle.dumps({"data": [1]}), "data_batch_3: not a batch of CIFAR-10 .*labels"),
+        (pickle.dumps(3), "data_batch_3: not a batch of CIFAR-10"),
+        (b"", "data_batch_3: not a batch of CIFAR-10"),
     ],
 )
 def test_a_hostile_batch_runs_nothing_though_its_digest_is_known(batches, content, message, tmp_path, monkeypatch):

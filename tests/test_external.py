@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from project import ROOT, Project
 
-from deepgen_bench.datasets.user.user_files import content_of, stamp_of
+from deepgen_bench.datasets.user.files import source_digest, source_stamp
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
@@ -252,10 +252,10 @@ def test_a_replicate_follows_the_content_of_its_files(tmp_path: Path, capsys: An
         (measured,) = (home / "measurements").glob("fidelity-*.json")
         return (home / "run.json").stat().st_mtime_ns, measured.stat().st_mtime_ns
 
-    before, stamp, content = trained("a"), stamp_of(tmp_path / "a"), content_of(tmp_path / "a")
+    before, stamp, content = trained("a"), source_stamp(tmp_path / "a"), source_digest(tmp_path / "a")
     for file in (tmp_path / "a").iterdir():
         os.utime(file)
-    assert stamp_of(tmp_path / "a") != stamp and content_of(tmp_path / "a") == content
+    assert source_stamp(tmp_path / "a") != stamp and source_digest(tmp_path / "a") == content
     assert trained("a") == before
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert trained("b") == before

@@ -91,7 +91,7 @@ def test_classifier_names_wrong_input(classifier: Classifier, digits: dict, tmp_
     images, labels = digits["test"]
     with pytest.raises(UserError, match="expected uint8"):
         classifier(images.astype(np.float32))
-    with pytest.raises(UserError, match="a level of 17"):
+    with pytest.raises(UserError, match="the value 17"):
         classifier(images + np.uint8(1))
     with pytest.raises(UserError, match=r"shape \(1, 4, 8\), the classifier's"):
         classifier(images[:, :, :4])
@@ -147,7 +147,7 @@ def test_inception_features_and_logits(random_weights: Path) -> None:
     np.testing.assert_array_equal(seventeen(digits).features, extractor(stretched).features)
     with pytest.raises(UserError, match="c = 1 or 3"):
         extractor(np.zeros((1, 4, 8, 8), np.uint8))
-    with pytest.raises(UserError, match="a level of 200, valid are 0 to 16"):
+    with pytest.raises(UserError, match="the value 200; valid: 0 … 16"):
         seventeen(np.full((1, 1, 8, 8), 200, np.uint8))
 
 

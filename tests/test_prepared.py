@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
+from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, stratified_split
 from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.plugins import DATASETS, Settings
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.files import canonical_json
+from deepgen_bench.storage.files import Damaged, canonical_json
 
 
 class Given(Dataset):
@@ -116,18 +116,18 @@ def test_an_altered_file_is_named_and_no_other_file_is_opened(tmp_path, file):
     (tmp_path / "validation.npy").unlink()
     prepared = Prepared(tmp_path)
     assert len(prepared.split("train")) == 9 and len(prepared.labels("train")) == 9
-    with pytest.raises(UserError, match=f"{file}: damaged"):
+    with pytest.raises(Damaged, match=f"{file}: damaged"):
         prepared.split("test")
         prepared.labels("test")
-    with pytest.raises(UserError, match="validation.npy: no such file"):
+    with pytest.raises(Damaged, match="validation.npy: no such file"):
         prepared.split("validation")
 
 
 def test_errors_of_prepared(tmp_path):
-    with pytest.raises(UserError, match="dataset.json: no such file"):
+    with pytest.raises(Damaged, match="dataset.json: no such file"):
         Prepared(tmp_path)
     (tmp_path / "dataset.json").write_text('{"name": "x"}')
-    with pytest.raises(UserError, match="dataset.json: damaged"):
+    with pytest.raises(Damaged, match="dataset.json: damaged"):
         Prepared(tmp_path)
     prepare(Given(images()), 0, tmp_path)
     with pytest.raises(UserError, match="unknown split 'valid'; valid: train, validation, test"):
@@ -155,7 +155,7 @@ def with_label(value):
         ({"test": np.zeros((5, 1, 2, 2))}, "given, test: float64 .* expected uint8"),
         ({"train": np.zeros((9, 2, 2), np.uint8)}, r"given, train: uint8 \(9, 2, 2\), expected uint8 \(n, 1, 2, 2\)"),
         ({"validation": np.zeros((0, 1, 2, 2), np.uint8)}, "given, validation: no examples"),
-        ({"test": np.full((5, 1, 2, 2), 17, np.uint8)}, "given, test: value 17, valid: 0 … 16"),
+        ({"test": np.full((5, 1, 2, 2), 17, np.uint8)}, "given, test: the value 17; valid: 0 … 16"),
         (with_label(3), "given, test: label 3, valid: 0 … 2"),
         (with_label(-1), "given, test: label -1, valid: 0 … 2"),
         ({"labels": {}}, "labels of .* but spec.classes is 3"),
@@ -177,14 +177,14 @@ def test_vectors_must_be_finite(tmp_path, value):
 
 
 @pytest.mark.parametrize("n", [0, 1, 100, 333, 999, 1000])
-def test_split_off_is_stratified_disjoint_and_complete(n):
+def test_stratified_split_is_stratified_disjoint_and_complete(n):
     labels = np.random.default_rng(0).choice([3, -1, 8], 1000, p=[0.6, 0.3, 0.1])
-    kept, taken = split_off(labels, n, np.random.default_rng(1))
+    kept, taken = stratified_split(labels, n, np.random.default_rng(1))
     assert len(taken) == n
     np.testing.assert_array_equal(np.sort(np.concatenate([kept, taken])), np.arange(1000))
     for label in (3, -1, 8):
         assert abs((labels[taken] == label).sum() - n * (labels == label).mean()) < 1
-    again = split_off(labels, n, np.random.default_rng(1))
+    again = stratified_split(labels, n, np.random.default_rng(1))
     np.testing.assert_array_equal(taken, again[1])
 
 
@@ -193,7 +193,7 @@ def test_the_first_examples_of_both_parts_are_a_fair_sample():
     labels = np.repeat(np.arange(10), 100)
     chi_squared = []
     for seed in range(200):
-        for part in split_off(labels, 300, np.random.default_rng(seed)):
+        for part in stratified_split(labels, 300, np.random.default_rng(seed)):
             for some in (part[:50], part[-50:]):
                 drawn = np.bincount(labels[some], minlength=10)
                 # 50 of 300 or 700 without replacement vary less than independent ones

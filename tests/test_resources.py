@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deepgen_bench.experiment import resources
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.resources import Demand, wanted_gpus
+from deepgen_bench.models.base import Implicit
+from deepgen_bench.models.settings import Cost, ModelSettings, ModelSpec
+from deepgen_bench.plugins import Registry
 from deepgen_bench.runtime.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -101,6 +105,19 @@ def test_data_of_unknown_size_are_taken_for_large_ones(tmp_path: Path) -> None:
     own = {"own": {"dataset": "image_folder", "settings": {"path": str(tmp_path)}, "budget": 1000}}
     asked = demand(datasets=own, metrics={"transport": {}})
     assert asked.prepare_mb("own") > 2000 and asked.train_minutes("own", "vae", 0) >= resources.LEAST
+
+
+def test_a_plug_in_s_jobs_get_resources_by_its_own_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Settings(ModelSettings):
+        def cost(self, dim: int, gpu: bool) -> Cost:
+            return Cost(1e6 * dim, rows=100, batch_size=100, passes=3, numbers=1e6 * dim)
+
+    spec = ModelSpec(Settings, Implicit, "outside:Own")
+    monkeypatch.setattr("sys.modules", sys.modules | {"outside": SimpleNamespace(SPEC=spec)})
+    monkeypatch.setattr("deepgen_bench.experiment.load.MODELS", Registry("model", {"own": "outside:SPEC"}))
+    asked = demand("quick", models={"own": {}}, datasets={"digits": {"budget": 10**6}})
+    assert asked.train_mb("digits", "own") > asked.torch_mb("digits") + 200
+    assert asked.train_minutes("digits", "own", 0) > asked.likelihood_minutes("digits", "own", 0) > resources.LEAST
 
 
 def test_no_torch_is_needed() -> None:

@@ -78,7 +78,7 @@ def test_a_saved_classifier_as_extractor(images: np.ndarray, tmp_path: Path) -> 
     "array, message",
     [
         (np.zeros((5, 4), np.float32), "generated.npy: examples of shape"),
-        (np.zeros((5, 3, 6, 5)), "generated.npy: float64 .* images must be uint8"),
+        (np.zeros((5, 3, 6, 5)), "generated.npy: float64 .*valid: uint8"),
         (np.zeros((5, 6, 5, 4), np.uint8), "generated.npy: shape"),
         (np.zeros((5, 1, 6, 5), np.uint8), "generated.npy: examples of shape"),
     ],

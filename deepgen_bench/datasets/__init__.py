@@ -1,1 +1,1 @@
-"""Where do examples come from, and what are they? Imports `storage` and below."""
+"""Datasets: sources of examples, their fixed splits, and representations of images. Imports `storage` and below."""

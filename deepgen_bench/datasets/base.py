@@ -1,6 +1,7 @@
-"""What a dataset is: settings in, three fixed splits out; a synthetic one also has its exact density."""
+"""Datasets: a source of three fixed splits, which synthetic datasets draw from an exactly known density."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -33,9 +34,9 @@ class Splits:
 class Dataset(ABC):
     """A named source of three splits that depend on the settings and the base seed alone.
 
-    `support` and `has_labels` are known before data are read, so that an impossible pairing of dataset, model and
+    `support` and `has_labels` are known before data are read, so that an impossible combination of dataset, model and
     metric is refused when the experiment is validated. `minimum_accuracy` is the test accuracy that a classifier
-    trained on the dataset must reach before its features may serve a metric; None where no such standard exists.
+    trained on the dataset must reach before a metric may use its features; None if there is no such standard.
     """
 
     name: ClassVar[str]
@@ -49,10 +50,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def splits(self, base_seed: int) -> Splits:
-        """The splits; equal settings, base seed and source files give equal arrays."""
+        """Return the splits; equal settings, base seed and source files give equal arrays."""
 
     def downloads(self) -> list[Download]:
-        """The public files that it needs, wherever they are to be had."""
+        """Public files that the dataset needs."""
         return []
 
     def expected_size(self) -> tuple[int, int] | None:
@@ -60,8 +61,22 @@ class Dataset(ABC):
         return None
 
     def fingerprint(self) -> str:
-        """Cheap text that changes when the user's own source files change; empty where there are none."""
+        """Text that is cheap to compute and changes when the user's source files change; empty if there are none."""
         return ""
+
+    @property
+    def exact_density(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The exact log density in nats, float64 (n, d) to (n,); None if it is unknown."""
+        return None
+
+    @property
+    def exact_sampler(self) -> Callable[[int, np.random.Generator], np.ndarray] | None:
+        """A function that draws n independent examples, float64 (n, d), from the exact density; None if unknown."""
+        return None
+
+    def known_modes(self) -> tuple[np.ndarray, float] | None:
+        """Means (m, d) of the density's modes and their standard deviation in every direction; None if unknown."""
+        return None
 
 
 class SyntheticSettings(BaseSettings):
@@ -71,7 +86,7 @@ class SyntheticSettings(BaseSettings):
 
 
 class SyntheticDataset(Dataset):
-    """A known continuous density; its splits are independent exact draws."""
+    """A known continuous density; the splits are independent exact samples of it."""
 
     support = "continuous"
     settings: SyntheticSettings
@@ -87,10 +102,18 @@ class SyntheticDataset(Dataset):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """`n` independent exact draws, float64 (n, d)."""
+        """Draw `n` independent exact samples, float64 (n, d)."""
 
-    def expected_size(self) -> tuple[int, int] | None:
-        return sum(getattr(self.settings, f"n_{split}") for split in SPLITS), self.dim
+    def expected_size(self) -> tuple[int, int]:
+        return self.settings.n_train + self.settings.n_validation + self.settings.n_test, self.dim
+
+    @property
+    def exact_density(self) -> Callable[[np.ndarray], np.ndarray]:
+        return self.log_prob
+
+    @property
+    def exact_sampler(self) -> Callable[[int, np.random.Generator], np.ndarray]:
+        return self.sample
 
     def splits(self, base_seed: int) -> Splits:
         def draw(split: str, n: int) -> np.ndarray:
@@ -104,11 +127,11 @@ class SyntheticDataset(Dataset):
         )
 
 
-def split_off(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of (kept, taken) examples: `n` are taken at random, each class in proportion to its size.
+def stratified_split(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Split examples at random: indices of the remaining ones, and of `n` in which each class keeps its proportion.
 
-    Classes are rounded by largest remainder. Both index arrays are in random order, whatever that of the source, so
-    that the first examples of a split are a fair sample of it. Equal labels for all give a plain random split.
+    Class sizes are rounded by largest remainder. Both index arrays are in random order, whatever that of the source,
+    so that the first examples of a split are a fair sample of it. Equal labels for all give a plain random split.
     """
     _, label, count = np.unique(labels, return_inverse=True, return_counts=True)
     quota, remainder = np.divmod(n * count, len(labels))
@@ -116,7 +139,7 @@ def split_off(labels: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.
     shuffled = rng.permutation(len(labels))
     by_class = shuffled[np.argsort(label[shuffled], kind="stable")]
     rank_in_class = np.arange(len(labels)) - np.repeat(np.cumsum(count) - count, count)
-    taken = np.zeros(len(labels), bool)
-    taken[by_class[rank_in_class < np.repeat(quota, count)]] = True
-    # shuffled anew: in the old order the first ones kept are of the classes that filled their quota first
-    return rng.permutation(np.flatnonzero(~taken)), rng.permutation(np.flatnonzero(taken))
+    selected = np.zeros(len(labels), bool)
+    selected[by_class[rank_in_class < np.repeat(quota, count)]] = True
+    # shuffled again: in the order of `shuffled` the first remaining examples belong to classes whose quota fills first
+    return rng.permutation(np.flatnonzero(~selected)), rng.permutation(np.flatnonzero(selected))

@@ -1,12 +1,12 @@
-"""Splits on disk: plain arrays and, written last, the `dataset.json` that names and seals them."""
+"""Prepared splits on disk: `.npy` arrays and, written last, a sealed `dataset.json` with their digests."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits
+from deepgen_bench.datasets.images import check_levels
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import (
@@ -20,7 +20,6 @@ from deepgen_bench.storage.files import (
 )
 
 MANIFEST = "dataset.json"
-T = TypeVar("T")
 
 
 def prepare(
@@ -31,14 +30,14 @@ def prepare(
 ) -> None:
     """Write `<split>.npy`, `<split>_labels.npy` where there are labels, and `dataset.json` into `directory`.
 
-    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range; `accept` may refuse data
-    of this spec, with so many test examples, by a `UserError` before anything is written. `digest` in `dataset.json`
-    stands for the contents and the spec, wherever they lie and whatever they are called.
+    Every array is checked first: shape, dtype, finite, not empty, levels and labels in range. `accept` is given the
+    spec and the number of test examples, and may raise a `UserError` before anything is written. `digest` in
+    `dataset.json` identifies the contents and the spec, independent of the dataset's name and location.
     """
     splits = dataset.splits(base_seed)
     check_splits(dataset.name, splits)
     accept(splits.spec, len(splits.test))
-    (directory / MANIFEST).unlink(missing_ok=True)  # an interrupted rewrite must not look whole
+    (directory / MANIFEST).unlink(missing_ok=True)  # an interrupted rewrite must not look complete
     arrays = {f"{split}.npy": getattr(splits, split) for split in SPLITS}
     arrays |= {f"{split}_labels.npy": labels for split, labels in splits.labels.items()}
     for name, array in arrays.items():
@@ -59,7 +58,7 @@ def prepare(
 
 
 def check_splits(name: str, splits: Splits) -> None:
-    """Raise a UserError that names dataset and split unless every array is what `splits.spec` promises."""
+    """Raise a `UserError` naming dataset and split unless every array matches `splits.spec`."""
     spec = splits.spec
     dtype = np.float64 if spec.support == "continuous" else np.uint8
     levels = 2 if spec.support == "binary" else spec.levels
@@ -68,14 +67,14 @@ def check_splits(name: str, splits: Splits) -> None:
     for split in SPLITS:
         array, source = getattr(splits, split), f"dataset {name}, {split}"
         if array.dtype != dtype or array.shape[1:] != spec.shape:
-            found = f"{array.dtype} {array.shape}"
-            raise UserError(f"{source}: {found}, expected {np.dtype(dtype)} (n, {', '.join(map(str, spec.shape))})")
+            expected = f"{np.dtype(dtype)} (n, {', '.join(map(str, spec.shape))})"
+            raise UserError(f"{source}: {array.dtype} {array.shape}, expected {expected}")
         if len(array) == 0:
             raise UserError(f"{source}: no examples")
         if dtype is np.float64 and not np.isfinite(array).all():
             raise UserError(f"{source}: not all values are finite")
-        if levels is not None and array.max() >= levels:
-            raise UserError(f"{source}: value {array.max()}, valid: 0 … {levels - 1}")
+        if levels is not None:
+            check_levels(source, array, levels)
         if spec.classes:
             labels = splits.labels[split]
             if labels.dtype != np.int64 or labels.shape != array.shape[:1]:
@@ -86,11 +85,10 @@ def check_splits(name: str, splits: Splits) -> None:
 
 
 class Prepared:
-    """A prepared dataset. Only `dataset.json` is read at first, and a split's file only when that split is asked for.
+    """A prepared dataset, read lazily: `dataset.json` at once, the file of a split when it is asked for.
 
-    `spec` and `sizes` (examples per split) say what there is, `digest` stands for the contents, `source` for the files
-    that they were made of. With `anew`, which prepares the dataset again, what is damaged is made anew; without it, it
-    is a `Damaged` error.
+    `spec` and `sizes` (examples per split) describe the data, `digest` identifies the contents and `source` the user's
+    files that they were read from. Errors: `Damaged` for a file that is missing or not as it was written.
     """
 
     def __init__(self, directory: Path):
@@ -104,15 +102,15 @@ class Prepared:
         self.files: dict[str, str] = manifest["files"]
 
     def split(self, name: str) -> np.ndarray:
-        """The examples of a split, (n, *spec.shape); float64, or uint8 for images and binary data."""
+        """The examples of a split, (n, *spec.shape): float64, or uint8 for images and binary data."""
         return self._read(name, f"{name}.npy")
 
     def labels(self, name: str) -> np.ndarray | None:
-        """The labels of a split, int64 (n,); None where the dataset has none."""
+        """The labels of a split, int64 (n,); None if the dataset has none."""
         return self._read(name, f"{name}_labels.npy") if self.spec.classes else None
 
     def check(self) -> None:
-        """Raise `Damaged` unless every file is there as it was written."""
+        """Raise `Damaged` unless every file is present and as it was written."""
         for file, digest in self.files.items():
             check_sha256(self.directory / file, digest)
 

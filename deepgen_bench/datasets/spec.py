@@ -1,4 +1,4 @@
-"""What models and metrics need to know about data, without the data."""
+"""Description of the data that models and metrics are given, without the data."""
 
 from dataclasses import asdict, dataclass
 from math import prod
@@ -14,8 +14,8 @@ LARGEST = 1e150
 class DataSpec:
     """Shape and meaning of one example.
 
-    `shape` is (d,) for vectors and (channels, height, width) for images; images are integers 0 … `levels` - 1
-    (256 for 8-bit files, 17 for scikit-learn's digits); `classes` is the number of labels, None without labels.
+    `shape` is (d,) for vectors and (channels, height, width) for images. Images are integers 0 … `levels` - 1
+    (256 levels for 8-bit files, 17 for scikit-learn's digits). `classes` is the number of labels, None without labels.
     """
 
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Synthetic densities with exact draws and exact log density: the ground truth for every likelihood."""
+"""Synthetic datasets with exact samples and an exact log density, the ground truth for likelihoods."""
 
 from abc import abstractmethod
 from math import ceil, log, pi, sqrt
@@ -12,7 +12,7 @@ from deepgen_bench.datasets.base import SyntheticDataset, SyntheticSettings
 def mixture_log_prob(x: np.ndarray, log_weights: np.ndarray, means: np.ndarray, sd: float) -> np.ndarray:
     """log Σ_j w_j N(x; μ_j, sd² I) in nats, for x (n, d), log_weights (m,) and means (m, d): (n,).
 
-    Works in log space and in chunks, so that neither the tails nor a large n are a problem.
+    Computed in log space, for the tails, and in chunks of x, for a large n.
     """
     x = np.asarray(x, np.float64)
     m, d = means.shape
@@ -31,7 +31,7 @@ class SineMixtureSettings(SyntheticSettings):
 
 
 class SineMixture(SyntheticDataset):
-    """Z ~ N(0, 1), X | Z = z ~ N(sin z, variance): one dimension, two steep modes near -1 and 1.
+    """Z ~ N(0, 1), X | Z = z ~ N(sin z, variance), which has one dimension and two steep modes near -1 and 1.
 
     The density is the integral over z by the trapezoid rule on [-8, 8], with nodes 0.4 sd apart (401 at the default
     variance 0.01, where the error is 7e-16; Gauss-Hermite with 200 nodes is 4 % wrong). The entropy at the default
@@ -55,19 +55,22 @@ class SineMixture(SyntheticDataset):
 
 
 class GaussianMixture(SyntheticDataset):
-    """Equal isotropic Gaussians in the plane: the mode-dropping benchmarks of the GAN literature."""
+    """Mixture of equally weighted isotropic Gaussians in the plane, as in mode-dropping benchmarks for GANs."""
 
     dim = 2
 
     @property
     @abstractmethod
     def modes(self) -> np.ndarray:
-        """The means, (m, 2)."""
+        """Means of the components, (m, 2)."""
 
     @property
     @abstractmethod
     def sd(self) -> float:
-        """The standard deviation of every mode along each coordinate."""
+        """Standard deviation of every component along each coordinate."""
+
+    def known_modes(self) -> tuple[np.ndarray, float]:
+        return self.modes, self.sd
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         modes = self.modes
@@ -85,7 +88,7 @@ class GaussianRingSettings(SyntheticSettings):
 
 
 class GaussianRing(GaussianMixture):
-    """`n_modes` Gaussians evenly on a circle."""
+    """`n_modes` Gaussians evenly spaced on a circle."""
 
     name = "gaussian_ring"
     Settings = GaussianRingSettings

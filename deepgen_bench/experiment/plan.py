@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.datasets.user.user_files import stamp_of
+from deepgen_bench.datasets.user.files import source_stamp
 from deepgen_bench.experiment.identity import code_identity, stage_identity
 from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
@@ -82,7 +82,7 @@ class Plan:
         paths = [path for seed in self.store.blocks()[block] for path in settings.sources(seed) or ()]
         for path in paths:
             if path not in self.stamps:
-                self.stamps[path] = stamp_of(path)
+                self.stamps[path] = source_stamp(path)
         return {"sources": [self.stamps[path] for path in paths]} if paths else {}
 
     def sample_metrics(self, dataset: str) -> str:

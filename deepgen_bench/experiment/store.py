@@ -14,8 +14,15 @@ from deepgen_bench.experiment.identity import code_identity, stage_identity
 from deepgen_bench.experiment.load import SHARED_FOLDERS, Experiment, load_experiment
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import locked
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import canonical_json, read_json, read_sealed, sha256_of, write_json, write_sealed
+from deepgen_bench.storage.files import (
+    Damaged,
+    canonical_json,
+    read_json,
+    read_sealed,
+    sha256_of,
+    write_json,
+    write_sealed,
+)
 from deepgen_bench.storage.keys import RunId
 
 PROTOCOL_VERSION = 4

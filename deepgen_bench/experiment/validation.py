@@ -1,11 +1,15 @@
 """Validation of parts of an experiment file: the first fault becomes one line that names its key."""
 
+import sys
+from collections.abc import Mapping
+from functools import cache
 from math import isfinite
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from deepgen_bench.experiment.config_file import key_text
+from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.errors import UserError, shown
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -13,6 +17,7 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
     """`data` as a `cls`. Errors: `UserError` naming the key of the first fault, what was found and what is valid."""
+    data = _with_new_names(cls, data, key)
     try:
         model = cls.model_validate(data)
     except ValidationError as error:
@@ -29,6 +34,22 @@ def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
         raise UserError(f"{where}: {' or '.join(messages)}{found}") from None
     _check_numbers(data, model.model_dump(), key)
     return model
+
+
+def _with_new_names(cls: type[BaseModel], data: Any, key: str) -> Any:
+    """`data` with its keys renamed as `cls.renamed` says, which each gives a warning."""
+    renamed = cls.renamed if issubclass(cls, Settings) and isinstance(data, Mapping) else {}
+    for old, new in renamed.items():
+        if old in data and new not in data:
+            _warn(f"warning: {key}.{old}: this key is now called {new}")
+            data = {new if name == old else name: value for name, value in data.items()}
+    return data
+
+
+@cache
+def _warn(message: str) -> None:
+    """Print a warning, each only once."""
+    print(message, file=sys.stderr)
 
 
 def _key_of(data: Any, fault: Any, key: str) -> str:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from deepgen_bench.datasets.images import check_levels
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.runtime.errors import UserError
 
@@ -73,7 +74,4 @@ def check_images(images: np.ndarray, levels: int, channels: tuple[int, ...]) -> 
         raise UserError(
             f"images: {images.dtype} of shape {images.shape}, expected uint8 (n, c, h, w) with c = {expected}"
         )
-    if images.size == 0:
-        raise UserError(f"images: empty, shape {images.shape}")
-    if images.max() >= levels:
-        raise UserError(f"images: a level of {images.max()}, valid are 0 to {levels - 1}")
+    check_levels("images", images, levels)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepgen_bench.datasets.images import match_spec
 from deepgen_bench.datasets.spec import LARGEST, DataSpec, Support
-from deepgen_bench.datasets.user.image_folder import read_images
-from deepgen_bench.datasets.user.user_files import files_of, the_array
+from deepgen_bench.datasets.user.files import read_source, single_array, source_files
 from deepgen_bench.models.base import GenerativeModel, Recorded, Streams, TrainingData
 from deepgen_bench.models.settings import ModelSettings, ModelSpec
 from deepgen_bench.plugins import not_identity
@@ -154,7 +154,7 @@ def check_samples_header(path: Path, support: Support) -> None:
             raise UserError(f"{path}: {dtype} of shape {shape}; valid: {kind} with n of at least {AT_LEAST}")
     elif support != "image":
         raise UserError(f"{path}: a folder, and the dataset holds vectors; valid: a .npy or .npz file")
-    elif (n := len(files_of(path))) < AT_LEAST:
+    elif (n := len(source_files(path))) < AT_LEAST:
         raise UserError(f"{path}: {n} image; valid: at least {AT_LEAST}")
 
 
@@ -162,7 +162,7 @@ def header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of the array in a file."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
-    return the_array(path, read_headers(path))
+    return single_array(path, read_headers(path))
 
 
 def read_samples(path: Path, spec: DataSpec) -> np.ndarray:
@@ -170,8 +170,8 @@ def read_samples(path: Path, spec: DataSpec) -> np.ndarray:
 
     def read() -> np.ndarray:
         check_samples_header(path, spec.support)
-        x = read_images(files_of(path), None) if path.is_dir() else the_array(path, read_arrays(path))
-        return vectors(path, x, spec) if spec.support == "continuous" else integers(path, x, spec)
+        x = single_array(path, read_source(path))
+        return vectors(path, x, spec) if spec.support == "continuous" else match_spec(str(path), x, spec)
 
     return named("samples", read)
 
@@ -184,28 +184,6 @@ def vectors(path: Path, x: np.ndarray, spec: DataSpec) -> np.ndarray:
     if wrong:
         raise UserError(f"{path}: {wrong} of {len(x)} examples hold NaN, infinity or values beyond {LARGEST:g}")
     return points
-
-
-def integers(path: Path, x: np.ndarray, spec: DataSpec) -> np.ndarray:
-    levels = spec.levels or 2
-    if x.shape[1:] == spec.shape:
-        pass
-    elif x.shape[1:] in channels_elsewhere(spec):
-        x = x.reshape(len(x), *spec.shape[1:], -1).transpose(0, 3, 1, 2)
-    else:
-        valid = " or ".join(str(("n", *shape)).replace("'", "") for shape in (spec.shape, *channels_elsewhere(spec)))
-        raise UserError(f"{path}: examples of shape {x.shape}; valid here: {valid}")
-    if x.max() >= levels:
-        raise UserError(f"{path}: the value {x.max()}; valid: 0 … {levels - 1}, the dataset's own levels")
-    return np.ascontiguousarray(x)
-
-
-def channels_elsewhere(spec: DataSpec) -> list[tuple[int, ...]]:
-    """Other shapes of an image: channels last, and a single one left out."""
-    if spec.support != "image":
-        return []
-    c, *sides = spec.shape
-    return [(*sides, c), *([tuple(sides)] if c == 1 else [])]
 
 
 # log-likelihoods
@@ -224,7 +202,7 @@ def read_log_likelihoods(path: Path, n: int) -> np.ndarray:
 
     def read() -> np.ndarray:
         check_values_header(path, *header(path), n)
-        values = the_array(path, read_arrays(path)).astype(np.float64)
+        values = single_array(path, read_arrays(path)).astype(np.float64)
         if wrong := np.count_nonzero(np.isnan(values) | np.isposinf(values)):
             raise UserError(f"{path}: NaN or +inf for {wrong} of {len(values)} examples")
         return values

@@ -13,8 +13,8 @@ from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.models.base import GenerativeModel
 from deepgen_bench.plugins import MODELS
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.files import (
+    Damaged,
     canonical_json,
     check_sha256,
     read_array,

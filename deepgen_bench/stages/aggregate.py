@@ -10,9 +10,8 @@ from deepgen_bench.report.data import summary
 from deepgen_bench.report.data.paired import load_paired
 from deepgen_bench.report.tables.write import write_tables
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.failures import read_failure
-from deepgen_bench.storage.files import check_digests, write_digests
+from deepgen_bench.storage.files import Damaged, check_digests, write_digests
 from deepgen_bench.storage.keys import CHECKPOINTS
 from deepgen_bench.storage.measured import check_measured, write_measured
 from deepgen_bench.storage.results import COLUMNS, load_results

@@ -12,8 +12,15 @@ from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.memory import or_lower
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import check_sha256, read_arrays, read_sealed, sha256_of, write_arrays, write_sealed
+from deepgen_bench.storage.files import (
+    Damaged,
+    check_sha256,
+    read_arrays,
+    read_sealed,
+    sha256_of,
+    write_arrays,
+    write_sealed,
+)
 from deepgen_bench.storage.keys import CHECKPOINTS, Variant
 
 Row = dict[str, Any]

@@ -12,8 +12,7 @@ from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.seeds import derive_seed
 from deepgen_bench.stages.prepare import open_data
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import check_sha256, read_sealed, sha256_of, write_sealed
+from deepgen_bench.storage.files import Damaged, check_sha256, read_sealed, sha256_of, write_sealed
 
 WEIGHTS, INFO = "classifier.safetensors", "classifier.json"
 

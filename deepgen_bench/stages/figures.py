@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, HasLatentSpace, LatentVariable
@@ -33,8 +32,8 @@ def write_figures(store: Store, dataset: str) -> None:
     # densities are drawn in one or two dimensions
     axes = lattice(test) if prepared.spec.levels is None and prepared.spec.dim <= 2 else []
     arrays |= {f"axis_{i}": axis for i, axis in enumerate(axes)}
-    if axes and isinstance(source, SyntheticDataset):
-        arrays["truth"] = np.exp(source.log_prob(points(axes))).reshape([len(axis) for axis in axes])
+    if axes and source.exact_density:
+        arrays["truth"] = np.exp(source.exact_density(points(axes))).reshape([len(axis) for axis in axes])
     models: dict[str, Any] = {}
     with Progress(f"{dataset} figures") as progress:
         for done, model in enumerate(store.experiment.models, 1):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.failures import recorded_failure
+from deepgen_bench.storage.files import Damaged
 
 
 @contextmanager

@@ -4,7 +4,6 @@ split."""
 from dataclasses import dataclass
 from typing import Any
 
-from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.experiment.identity import stage_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
@@ -77,7 +76,6 @@ class LikelihoodJob:
         block = self.block
         settings = block.store.experiment.likelihood
         assert settings is not None
-        density = block.source.log_prob if isinstance(block.source, SyntheticDataset) else None
         rows: list[Row] = []
         vectors: Vectors = {}
         known: dict[str, Likelihoods] = {}
@@ -86,7 +84,7 @@ class LikelihoodJob:
                 model = None if block.spec.role == "oracle" else replicate.model(checkpoint, self.device)
                 audit = annealed and digest == replicate.info["checkpoints"][FINAL]
                 known[digest] = model_likelihood.measure(
-                    model, block.spec.family_name, self.held_out, settings, density, audit
+                    model, block.spec.family_name, self.held_out, settings, block.source.exact_density, audit
                 )
             likelihoods = known[digest]
             rows += block.rows(replicate, checkpoint, likelihoods.measurements)

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.base import SyntheticDataset
-from deepgen_bench.datasets.synthetic import GaussianMixture
 from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.context import Context, Extractor, Modes
@@ -35,7 +33,7 @@ def measure_samples(store: Store, dataset: str, model: str, block_number: int) -
     device = open_device(store.experiment.device) if block.prepared.spec.levels else "cpu"
     extractors = load_extractors(store, dataset, device)
     context = sample_context(store, dataset, extractors)
-    if block.spec.role == "oracle" and not isinstance(block.source, SyntheticDataset):
+    if block.spec.role == "oracle" and block.source.exact_sampler is None:
         # the oracle's samples and the data they are compared with come from the validation and test splits
         context = replace(context, validation=context.train[len(context.train) // 2 :])
     test = block.prepared.split("test")
@@ -86,7 +84,8 @@ def measure_family(
 def sample_context(store: Store, dataset: str, extractors: dict[str, Extractor]) -> Context:
     """What families of sample metrics are told about a dataset."""
     prepared, source = open_data(store, dataset), store.experiment.dataset(dataset)
-    modes = Modes(source.modes, source.sd) if isinstance(source, GaussianMixture) else None
+    known_modes = source.known_modes()
+    modes = Modes(*known_modes) if known_modes else None
     train, validation = prepared.split("train"), prepared.split("validation")
     return Context(prepared.spec, store.experiment.base_seed, dataset, train, extractors, modes, validation)
 
@@ -103,8 +102,8 @@ def sample_pairs(
     experiment = block.store.experiment
     if block.spec.role == "oracle":
         rng = derive_rng(experiment.base_seed, "sample", block.dataset, block.model, replicate.info["seed"])
-        exact = block.source.sample if isinstance(block.source, SyntheticDataset) else None
-        generated, real = oracle_pair(exact, block.prepared.split("validation"), test, experiment.samples, rng)
+        sampler = block.source.exact_sampler
+        generated, real = oracle_pair(sampler, block.prepared.split("validation"), test, experiment.samples, rng)
         yield FINAL, "", real, generated
         return
     settings = experiment.model_settings(block.model, block.dataset)

@@ -8,8 +8,7 @@ from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.features.inception_weights import read_weights
 from deepgen_bench.runtime.errors import UserError, named
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import read_sealed
+from deepgen_bench.storage.files import Damaged, read_sealed
 
 
 def prepare_dataset(store: Store, dataset: str) -> None:

@@ -14,8 +14,8 @@ from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.extractor import WEIGHTS
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.files import (
+    Damaged,
     check_sha256,
     read_array,
     read_arrays,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.datasets.user.user_files import content_of
+from deepgen_bench.datasets.user.files import source_digest
 from deepgen_bench.experiment.identity import stage_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
@@ -25,8 +25,7 @@ from deepgen_bench.runtime.provenance import (
 )
 from deepgen_bench.stages.prepare import check_contents, open_data
 from deepgen_bench.stages.progress import Progress
-from deepgen_bench.storage.damage import Damaged
-from deepgen_bench.storage.files import remove_parts
+from deepgen_bench.storage.files import Damaged, remove_parts
 from deepgen_bench.training.checkpoint import Checkpointer
 from deepgen_bench.training.result import State
 
@@ -99,7 +98,7 @@ class TrainingJob:
     def sources(self, seed: int) -> dict[str, list[str]]:
         """Digests of the user's own files that a replicate consists of; empty for a model that is trained."""
         paths = self.settings.sources(seed)
-        return {} if paths is None else {"sources": list(map(content_of, paths))}
+        return {} if paths is None else {"sources": list(map(source_digest, paths))}
 
     def train_group(self, model: GenerativeModel, data: TrainingData, expected: dict[int, dict[str, Any]]) -> None:
         """Train the replicates with the seeds in `expected` together, and write the folder of each."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.datasets.base import SyntheticDataset
 from deepgen_bench.experiment.store import Store, store_of
 from deepgen_bench.metrics.context import Extractor
 from deepgen_bench.metrics.measurement import Measurement
@@ -24,7 +23,7 @@ from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.measure import sample_context
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.reference import Reference, replicates_of
-from deepgen_bench.storage.damage import Damaged
+from deepgen_bench.storage.files import Damaged
 from deepgen_bench.storage.keys import FINAL, OUTPUT, Variant
 from deepgen_bench.storage.results import read_rows
 
@@ -88,7 +87,7 @@ def run_differences(
 ) -> Iterator[str]:
     """Differences in the data of a replicate and, on the `same` platform, in its parameters and status."""
     # data read from files are the same everywhere; computed data may differ in the last bits
-    computed = isinstance(store.experiment.dataset(dataset), SyntheticDataset)
+    computed = store.experiment.dataset(dataset).exact_sampler is not None
     if info["data_digest"] != theirs["data_digest"] and (same or not computed):
         yield f"{run_id}: trained on other data (digest {info['data_digest'][:12]}, not {theirs['data_digest'][:12]})"
     # samples are not compared, because another experiment may have drawn more; measurements show their differences

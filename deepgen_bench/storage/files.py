@@ -16,10 +16,17 @@ from typing import IO, Any, BinaryIO, TypeVar
 import numpy as np
 
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 
 SEAL = "seal"
 T = TypeVar("T")
+
+
+class Damaged(UserError):
+    """A file or folder of the store is missing or does not match its recorded digest; `path` names it."""
+
+    def __init__(self, path: Path, why: str):
+        super().__init__(f"{path}: {why}")
+        self.path = path
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -1,1 +1,1 @@
-"""Public image datasets in torchvision's layout: MNIST, Fashion-MNIST and CIFAR-10."""
+"""Public image datasets in torchvision's directory layout: MNIST, Fashion-MNIST and CIFAR-10."""

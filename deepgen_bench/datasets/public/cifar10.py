@@ -1,4 +1,4 @@
-"""CIFAR-10, whose files are pickles of known digest, opened without running what is in them."""
+"""CIFAR-10, whose pickled files are read without running code in them."""
 
 import io
 import pickle
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from deepgen_bench.datasets.public.public_images import Labelled, PublicImages, PublicSettings, check_digest
+from deepgen_bench.datasets.public.base import Labelled, PublicImages, PublicSettings, check_digest, read_file
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.downloads import Download
 
@@ -23,7 +23,7 @@ class CIFAR10Settings(PublicSettings):
 class CIFAR10(PublicImages):
     """CIFAR-10, 32 × 32 RGB in 10 classes (Krizhevsky, 2009): 50,000 official training and 10,000 test images.
 
-    Its batches are read from their folder, or straight out of the archive, which is not unpacked.
+    The batches are read from their folder, or directly from the archive, which is not unpacked.
     """
 
     name = "cifar10"
@@ -32,6 +32,7 @@ class CIFAR10(PublicImages):
     minimum_accuracy = 0.6
     folder = "cifar-10-batches-py"
     shape = (3, 32, 32)
+    n_images = 60_000
     url: ClassVar[str] = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
     archive_md5: ClassVar[str] = "c58f30108f718f92721af3b95e74349a"
     md5: ClassVar[dict[str, str]] = {
@@ -57,11 +58,11 @@ class CIFAR10(PublicImages):
 
     @cached_property
     def _files(self) -> dict[str, bytes]:
-        """The batches' content by name."""
+        """Contents of the batches by name."""
         (archive,) = self.downloads()
         if all(path.is_file() for path in archive.instead):
-            return {path.name: self.read(path) for path in archive.instead}
-        data = self.read(archive.path)
+            return {path.name: read_file(path) for path in archive.instead}
+        data = read_file(archive.path)
         check_digest(archive.path, data, "md5", self.archive_md5)
         return read_members(archive.path, data, {f"{self.folder}/{name}": name for name in self.md5})
 
@@ -73,31 +74,31 @@ class CIFAR10(PublicImages):
             images, labels = np.asarray(batch["data"], np.uint8), np.asarray(batch["labels"], np.int64)
             return images.reshape(len(labels), *self.shape), labels
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: no batch of CIFAR-10 ({error})") from None
+            raise UserError(f"{path}: not a batch of CIFAR-10 ({error})") from None
 
 
-def read_members(path: Path, data: bytes, wanted: dict[str, str]) -> dict[str, bytes]:
-    """Contents of regular files in a tar archive, by the names that `wanted` gives them.
+def read_members(path: Path, data: bytes, names: dict[str, str]) -> dict[str, bytes]:
+    """Read regular files from a tar archive; `names` maps their paths in it to the keys of the result.
 
-    Nothing is unpacked: a member's path decides only whether it is read, never where anything is written.
+    Nothing is unpacked: the path of a member decides only whether it is read, never where anything is written.
     """
-    found = {}
+    contents = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             for member in archive:
-                if member.isreg() and member.name in wanted and (file := archive.extractfile(member)):
-                    found[wanted[member.name]] = file.read()
+                if member.isreg() and member.name in names and (file := archive.extractfile(member)):
+                    contents[names[member.name]] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: not a readable archive ({error})") from None
-    if missing := sorted(set(wanted.values()) - set(found)):
-        raise UserError(f"{path}: it has no file {missing[0]}")
-    return found
+    if missing := sorted(set(names.values()) - set(contents)):
+        raise UserError(f"{path}: no file {missing[0]} in the archive")
+    return contents
 
 
 class BatchUnpickler(pickle.Unpickler):
-    """Opens what CIFAR-10's batches are made of, arrays in plain containers, and calls nothing else."""
+    """Unpickler of arrays in plain containers, as in CIFAR-10's batches; it refuses every other global."""
 
-    admitted = {
+    allowed = {
         ("numpy.core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"): ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"): ("numpy", "ndarray"),
@@ -105,14 +106,14 @@ class BatchUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.admitted:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(*self.admitted[module, name])
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}")
+        return super().find_class(*self.allowed[module, name])
 
 
 def load_batch(path: Path, data: bytes) -> Any:
-    """The content of one of CIFAR-10's batches, a pickle; though its digest is known, no code in it is run."""
+    """Load a pickled batch of CIFAR-10. Although its digest has been checked, no code in it is run."""
     try:
         return BatchUnpickler(io.BytesIO(data), encoding="latin1").load()
-    except Exception as error:  # what a pickle may raise is no closed list
-        raise UserError(f"{path}: no batch of CIFAR-10 ({' '.join(str(error).split())[:200]})") from None
+    except Exception as error:  # unpickling may raise any exception
+        raise UserError(f"{path}: not a batch of CIFAR-10 ({' '.join(str(error).split())[:200]})") from None

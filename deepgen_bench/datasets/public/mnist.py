@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from deepgen_bench.datasets.public.public_images import Labelled, PublicImages, check_digest
+from deepgen_bench.datasets.public.base import Labelled, PublicImages, check_digest, read_file
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.downloads import Download
 
 
 def parse_idx(data: bytes, ndim: int, path: Path) -> np.ndarray:
-    """The uint8 array of `ndim` dimensions in an IDX file: magic 0, 0, 8, ndim, then big-endian sizes, then bytes."""
+    """Parse an IDX file of bytes (magic 0, 0, 8, ndim, big-endian sizes, data) into a uint8 array of `ndim` axes."""
     header = 4 + 4 * ndim
     if len(data) < header or data[:4] != bytes([0, 0, 8, ndim]):
         raise UserError(f"{path}: not an IDX file of bytes with {ndim} dimensions (starts with {data[:4].hex()})")
@@ -26,13 +26,14 @@ def parse_idx(data: bytes, ndim: int, path: Path) -> np.ndarray:
 class MNIST(PublicImages):
     """Handwritten digits, 28 × 28 grey (LeCun et al., 1998): 60,000 official training and 10,000 test images.
 
-    Files are read plain or as `.gz`; every file whose digest is known is checked against it.
+    Files are read uncompressed or as `.gz`; every file with a known digest is checked against it.
     """
 
     name = "mnist"
     minimum_accuracy = 0.985
     folder = "MNIST/raw"
     shape = (1, 28, 28)
+    n_images = 70_000
     mirrors: ClassVar[tuple[str, ...]] = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "http://yann.lecun.com/exdb/mnist/",
@@ -80,13 +81,14 @@ class MNIST(PublicImages):
 
     def _read_idx(self, name: str, ndim: int) -> tuple[np.ndarray, Path]:
         plain, archive = self.directory / name, self.directory / f"{name}.gz"
-        # The archive's digest is always known, that of the plain file not: read the one that can be checked.
+        # The digest of the archive is always known, that of the uncompressed file not always; a file that can be
+        # checked is preferred.
         if not archive.is_file() or (name in self.sha256 and plain.is_file()):
-            data = self.read(plain)
+            data = read_file(plain)
             if name in self.sha256:
                 check_digest(plain, data, "sha256", self.sha256[name])
             return parse_idx(data, ndim, plain), plain
-        data = self.read(archive)
+        data = read_file(archive)
         check_digest(archive, data, "md5", self.archive_md5[name])
         return parse_idx(gzip.decompress(data), ndim, archive), archive
 

@@ -1,1 +1,1 @@
-"""The user's own images, from a folder or from an array file."""
+"""Images that a user supplies in a folder or in an array file."""

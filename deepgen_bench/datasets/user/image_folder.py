@@ -1,4 +1,4 @@
-"""Images from a folder of PNG, JPEG, BMP or WebP files."""
+"""Images in a folder of PNG, JPEG, BMP or WebP files."""
 
 import os
 import warnings
@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from deepgen_bench.datasets.base import Splits
-from deepgen_bench.datasets.user.user_images import UserImages, UserSettings
+from deepgen_bench.datasets.user.base import UserImages, UserSettings
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import stamp, unreadable
 
@@ -17,9 +17,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 class ImageFolderSettings(UserSettings):
     image_size: tuple[PositiveInt, PositiveInt] | None = Field(
-        None, description="(height, width) to insist on; never a resize"
+        None, description="required (height, width); images are not resized"
     )
-    classes_from_folders: bool = Field(False, description="the folders directly below path are the classes")
+    classes_from_folders: bool = Field(False, description="use the folders directly below path as classes")
 
 
 class ImageFolder(UserImages):
@@ -49,19 +49,22 @@ class ImageFolder(UserImages):
         return self.complete(images, labels, 256, base_seed)
 
     def _files(self) -> list[Path]:
-        """The image files in a fixed order; with classes, every folder has some and none lies outside a folder."""
+        """The image files in a fixed order.
+
+        Errors: `UserError` if there are none or, with classes, for a file outside a class folder or an empty one.
+        """
         if not self.path.is_dir():
             raise UserError(f"{self.path}: not a folder")
         files = find_images(self.path)
         if not files:
             raise UserError(f"{self.path}: no image files ({', '.join(SUFFIXES)})")
         if self.has_labels:
-            found = {file.relative_to(self.path).parts[0] for file in files if file.parent != self.path}
+            classes = {file.relative_to(self.path).parts[0] for file in files if file.parent != self.path}
             stray = [file for file in files if file.parent == self.path]
             empty = [
                 entry
                 for entry in sorted(self.path.iterdir())
-                if entry.is_dir() and not entry.name.startswith(".") and entry.name not in found
+                if entry.is_dir() and not entry.name.startswith(".") and entry.name not in classes
             ]
             if stray:
                 raise UserError(f"{stray[0]}: outside a class folder, while classes_from_folders is true")
@@ -71,33 +74,35 @@ class ImageFolder(UserImages):
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Files with an image suffix at any depth, links followed, hidden files and folders skipped, sorted by path."""
-    found = []
-    above: dict[str, frozenset[str]] = {}  # of each folder, the real folders that it was reached through
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        real, reached = os.path.realpath(parent), above.get(os.path.dirname(parent), frozenset())
-        if real in reached:
-            raise UserError(f"{parent}: leads back to a folder that it lies in")
-        above[parent] = reached | {real}
+    """Find files with an image suffix at any depth, sorted by path; follow links, skip hidden files and folders."""
+    files = []
+    ancestors: dict[str, frozenset[str]] = {}  # the real paths of each folder and those it was reached through
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
+        real, above = os.path.realpath(parent), ancestors.get(os.path.dirname(parent), frozenset())
+        if real in above:
+            raise UserError(f"{parent}: a link to a folder that contains it")
+        ancestors[parent] = above | {real}
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-    return sorted(found)
+        files += [Path(parent, name) for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(files)
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     raise unreadable(Path(error.filename), error)
 
 
 def read_images(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
-    """The images in `files` as uint8 (n, c, height, width); all of the size and mode of the first one."""
+    """Read images as uint8 (n, c, height, width). Errors: `UserError` unless all have one size and mode."""
     first = _read_image(files[0])
     if size is not None and first.shape[:2] != size:
-        raise UserError(f"{files[0]}: {_describe(first)}, while image_size asks for {size[0]} × {size[1]}")
+        raise UserError(f"{files[0]}: {_describe(first)}, but image_size is {size[0]} × {size[1]}")
     images = np.empty((len(files), *first.shape), np.uint8)
     for i, file in enumerate(files):
         image = _read_image(file)
         if image.shape != first.shape:
-            raise UserError(f"{file}: {_describe(image)}, but {files[0]} is {_describe(first)}; all must be alike")
+            raise UserError(
+                f"{file}: {_describe(image)}, but {files[0]} is {_describe(first)}; all must have one size and mode"
+            )
         images[i] = image
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
@@ -108,20 +113,20 @@ def _describe(image: np.ndarray) -> str:
 
 
 def _read_image(file: Path) -> np.ndarray:
-    """One image as uint8 (height, width, c)."""
+    """Read one image as uint8 (height, width, c)."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings(), Image.open(file) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning)  # of metadata that nobody asked for
+            warnings.filterwarnings("ignore", category=UserWarning)  # about metadata, which is not used
             if image.mode not in ("L", "RGB"):
                 raise UserError(f"{file}: mode {image.mode}, valid: 8-bit grey (L) or RGB; convert the file first")
             if getattr(image, "n_frames", 1) > 1:
-                raise UserError(f"{file}: an animation; valid: one still image a file")
+                raise UserError(f"{file}: an animation; valid: one still image per file")
             pixels = np.asarray(image)
     except (MemoryError, UserError):
         raise
-    except Exception as error:  # what Pillow's decoders raise on damaged files is no closed list
+    except Exception as error:  # Pillow's decoders may raise any exception on damaged files
         raise UserError(f"{file}: not a readable image ({error})") from None
     return pixels.reshape(*pixels.shape[:2], -1)

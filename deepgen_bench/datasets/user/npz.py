@@ -1,39 +1,43 @@
-"""Images from arrays in a `.npz` or `.npy` file."""
-
-from typing import Literal
+"""Images in a `.npz` or `.npy` file."""
 
 import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.base import Splits
-from deepgen_bench.datasets.user.user_images import UserImages, UserSettings
+from deepgen_bench.datasets.images import (
+    CHANNELS,
+    VALID_SHAPES,
+    Layout,
+    channels_first,
+    check_levels,
+    image_shape,
+    layouts_of_images,
+)
+from deepgen_bench.datasets.user.base import UserImages, UserSettings
 from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import read_array, read_arrays, stamp
 
 
 class SplitKeys(Settings):
-    """Names of arrays in the file; a split without a name is taken from train."""
+    """Names of the splits' arrays in the file; a split without a name is split off train."""
 
     train: str
     validation: str | None = None
     test: str | None = None
 
 
-Layout = Literal["nhw", "nhwc", "nchw"]
-
-
 class NpzSettings(UserSettings):
-    images: str | SplitKeys = Field("images", description="name of the image array, or one name a split")
-    labels: str | SplitKeys | None = Field(None, description="name of the label array, or one name a split")
-    layout: Layout | None = Field(None, description="order of the axes, where the shape leaves it open")
+    images: str | SplitKeys = Field("images", description="name of the image array, or a name for each split")
+    labels: str | SplitKeys | None = Field(None, description="name of the label array, or a name for each split")
+    layout: Layout | None = Field(None, description="order of the axes, if the shape is ambiguous")
     levels: int = Field(256, ge=2, le=256, description="images hold 0 … levels - 1")
 
 
 class Npz(UserImages):
     """uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w) with c in (1, 3), from a `.npz` or `.npy` file.
 
-    The array in a `.npy` file has the name `images`. Pickled objects are refused, never loaded.
+    The array in a `.npy` file has the name `images`. Pickled objects are refused, not loaded.
     """
 
     name = "npz"
@@ -74,41 +78,29 @@ class Npz(UserImages):
     def _images(self, key: str, array: np.ndarray) -> np.ndarray:
         """The named array as uint8 (n, c, h, w)."""
         source = f"{self.path}: {key!r}"
-        if array.dtype != np.uint8:
-            nan = " with NaN" if array.dtype.kind == "f" and np.isnan(array).any() else ""
-            raise UserError(f"{source} is {array.dtype}{nan}, valid: uint8 in 0 … {self.settings.levels - 1}")
-        if array.size == 0:
-            raise UserError(f"{source} is empty, shape {array.shape}")
-        if array.max() >= self.settings.levels:
-            raise UserError(f"{source} has the value {array.max()}, valid: 0 … {self.settings.levels - 1} (levels)")
-        layout = self.settings.layout or self._infer_layout(source, array.shape)
-        if array.ndim != len(layout) or ("c" in layout and array.shape[layout.index("c")] not in (1, 3)):
-            raise UserError(f"{source} has shape {array.shape}, which is not {layout} with c = 1 or 3")
-        if layout == "nhw":
-            array = array[:, None]
-        elif layout == "nhwc":
-            array = array.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(array)
+        check_levels(source, array, self.settings.levels)
+        return np.ascontiguousarray(channels_first(array, self._layout(source, array.shape)))
 
-    @staticmethod
-    def _infer_layout(source: str, shape: tuple[int, ...]) -> Layout:
-        if len(shape) == 3:
-            return "nhw"
-        if len(shape) == 4:
-            first, last = shape[1] in (1, 3), shape[3] in (1, 3)
-            if first and last:
-                raise UserError(f"{source} has the ambiguous shape {shape}; set layout to nchw or nhwc")
-            if first or last:
-                return "nchw" if first else "nhwc"
-        raise UserError(f"{source} has shape {shape}, valid: (n, h, w), (n, h, w, c) or (n, c, h, w), c = 1 or 3")
+    def _layout(self, source: str, shape: tuple[int, ...]) -> Layout:
+        if layout := self.settings.layout:
+            image = image_shape(shape, layout)
+            if image is None or image[0] not in CHANNELS:
+                raise UserError(f"{source}: shape {shape}, which is not {layout} with c = 1 or 3")
+            return layout
+        layouts = layouts_of_images(shape)
+        if len(layouts) > 1:
+            raise UserError(f"{source}: ambiguous shape {shape}; set layout to {' or '.join(layouts)}")
+        if not layouts:
+            raise UserError(f"{source}: shape {shape}; valid: {VALID_SHAPES}")
+        return layouts[0]
 
     def _labels(self, key: str, array: np.ndarray, n: int) -> np.ndarray:
-        """The named array as int64 (n,); a column (n, 1) is one, too."""
+        """The named array as int64 (n,); a column (n, 1) is accepted."""
         source = f"{self.path}: {key!r}"
         if array.dtype.kind not in "iu":
-            raise UserError(f"{source} is {array.dtype}, valid: integer labels")
+            raise UserError(f"{source}: {array.dtype}; valid: integer labels")
         if array.shape not in ((n,), (n, 1)):
-            raise UserError(f"{source} has shape {array.shape}, but there are {n} images")
+            raise UserError(f"{source}: shape {array.shape}, but there are {n} images")
         return array.reshape(n).astype(np.int64)
 
 

@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from deepgen_bench.datasets.images import VALID_SHAPES, channels_first, check_levels, layouts_of_images
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.datasets.user.user_files import files_of, the_array
+from deepgen_bench.datasets.user.files import read_source, single_array
 from deepgen_bench.metrics.context import Extractor, Features, as_vectors
 from deepgen_bench.metrics.features.fidelity import FidelitySettings, measure_features
 from deepgen_bench.metrics.features.frechet import frechet_distance_from_moments, moments
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.files import read_arrays
 
 LARGEST = 1e150  # beyond it squares overflow
 
@@ -115,16 +115,10 @@ def _moments(sample: Features | Moments) -> Moments:
 
 def _read(path: Path) -> np.ndarray | Moments:
     """uint8 images (n, c, h, w), vectors (n, d), or moments."""
-    if path.is_dir():
-        from deepgen_bench.datasets.user.image_folder import read_images
-
-        return read_images(files_of(path), None)
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    arrays = read_arrays(path)
+    arrays = read_source(path)
     if {"mu", "sigma"} <= set(arrays):
         return Moments(arrays["mu"], arrays["sigma"])
-    return _examples(path, the_array(path, arrays, "mu and sigma, "))
+    return _examples(path, single_array(path, arrays, "mu and sigma, "))
 
 
 def _examples(path: Path, array: np.ndarray) -> np.ndarray:
@@ -138,13 +132,8 @@ def _examples(path: Path, array: np.ndarray) -> np.ndarray:
         if not (np.abs(array.astype(np.float64)) < LARGEST).all():  # NaN is not smaller
             raise UserError(f"{path}: not all values are finite and below {LARGEST:g}")
         return array
-    if array.dtype != np.uint8:
-        raise UserError(f"{path}: {array.dtype} of shape {array.shape}; images must be uint8, vectors (n, d)")
-    if array.ndim == 3:
-        return array[:, None]
-    if array.ndim == 4 and array.shape[1] in (1, 3):
-        return array
-    if array.ndim == 4 and array.shape[3] in (1, 3):
-        return array.transpose(0, 3, 1, 2)
-    expected = "(n, d), (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3"
-    raise UserError(f"{path}: shape {array.shape}, expected {expected}")
+    check_levels(str(path), array, 256)
+    layouts = layouts_of_images(array.shape)
+    if not layouts:
+        raise UserError(f"{path}: shape {array.shape}; valid: (n, d), {VALID_SHAPES}")
+    return channels_first(array, layouts[0])

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.figure_data import read_figure_data
+from deepgen_bench.storage.files import Damaged
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
-"""What the user's own images share, whatever they come from: settings, splitting, labels, fingerprint."""
+"""Base of datasets of user-supplied images: settings, splitting, labels."""
 
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
-from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, split_off
+from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, stratified_split
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.plugins import Settings, not_identity
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.seeds import derive_rng
 
 MINIMUM_IMAGES = 10
-MINIMUM_SPLIT = 2  # one example has no spread
+MINIMUM_SPLIT = 2  # the variance of one example is undefined
 
 
 class UserSettings(Settings):
@@ -22,9 +22,9 @@ class UserSettings(Settings):
 
 
 class UserImages(Dataset):
-    """Images from `settings.path`; splits that the source does not have are taken, seeded and stratified, from train.
+    """Images from `settings.path`. Splits that the source lacks are seeded, stratified parts of its training images.
 
-    The content of the files, not their place, is what the data's digest stands for.
+    The digest of the prepared data identifies the contents of the files, not their location.
     """
 
     settings: UserSettings
@@ -37,33 +37,34 @@ class UserImages(Dataset):
     def complete(
         self, images: dict[str, np.ndarray], labels: dict[str, np.ndarray], levels: int, base_seed: int
     ) -> Splits:
-        """The three splits from the given ones, of which train always is; labels are empty or as the images."""
+        """Make the three splits from the given ones: `images` has at least train, `labels` the same keys or none."""
         n = len(images["train"])
         missing = [split for split in SPLITS if split not in images]
         if missing and n < MINIMUM_IMAGES:
             raise UserError(f"{self.path}: {n} images to split, at least {MINIMUM_IMAGES} are needed")
         strata = labels.get("train", np.zeros(n, np.int64))
         rng = derive_rng(base_seed, "split", self.name)
-        # what is given may be sorted, and metrics take the first n examples
-        index = {split: rng.permutation(len(given)) for split, given in images.items()}
+        # The source may be sorted, and metrics take the first n examples.
+        index = {split: rng.permutation(len(array)) for split, array in images.items()}
         for split in missing:
             fraction = getattr(self.settings, f"{split}_fraction")
-            kept, taken = split_off(strata[index["train"]], max(MINIMUM_SPLIT, round(fraction * n)), rng)
-            index[split], index["train"] = index["train"][taken], index["train"][kept]
+            rest, selected = stratified_split(strata[index["train"]], max(MINIMUM_SPLIT, round(fraction * n)), rng)
+            index[split], index["train"] = index["train"][selected], index["train"][rest]
 
-        def pick(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {split: given["train" if split in missing else split][i] for split, i in index.items()}
+        def select(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {split: arrays["train" if split in missing else split][i] for split, i in index.items()}
 
-        for split, chosen in index.items():
-            if len(chosen) < MINIMUM_SPLIT:
-                raise UserError(f"{self.path}: {len(chosen)} image in {split}; at least {MINIMUM_SPLIT} are needed")
-        images, labels = pick(images), pick(labels) if labels else {}
+        for split, i in index.items():
+            if len(i) < MINIMUM_SPLIT:
+                raise UserError(f"{self.path}: {len(i)} image in {split}; at least {MINIMUM_SPLIT} are needed")
+        images, labels = select(images), select(labels) if labels else {}
         spec = DataSpec(
             images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None
         )
         return Splits(spec, **images, labels=labels)
 
     def _check_classes(self, labels: dict[str, np.ndarray]) -> int:
+        """Count the classes. Errors: `UserError` unless training labels are 0 … classes - 1 and no split has others."""
         present = np.unique(labels["train"])
         if not np.array_equal(present, np.arange(len(present))):
             gap = int(np.argmax(present != np.arange(len(present))))
