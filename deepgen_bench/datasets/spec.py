@@ -6,6 +6,9 @@ from typing import Literal
 
 Support = Literal["binary", "continuous", "image"]
 
+LARGEST = 1e150
+"""Largest absolute value of a coordinate: squares of larger ones, or their sums, overflow float64."""
+
 
 @dataclass(frozen=True)
 class DataSpec:

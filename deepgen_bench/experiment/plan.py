@@ -93,7 +93,7 @@ class Plan:
 
     def likelihood(self, block: int) -> str:
         assert self.experiment.likelihood is not None
-        code = code_identity("deepgen_bench.metrics.likelihood.model_likelihood")
+        code = code_identity("deepgen_bench.metrics.likelihood.by_family")
         settings = self.experiment.likelihood.identity()
         annealed = [seed for seed in self.store.blocks()[block] if seed in self.experiment.annealed_seeds]
         content = {"settings": settings, "code": code, "annealed": annealed, "protocol": PROTOCOL_VERSION}

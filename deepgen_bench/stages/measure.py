@@ -18,7 +18,7 @@ from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, short_hash
 from deepgen_bench.metrics.context import Context, Extractor, Modes
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
+from deepgen_bench.metrics.likelihood.rows import Likelihoods
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.oracle import oracle_pair
 from deepgen_bench.models.replicate import Run
@@ -220,7 +220,7 @@ def diverged_rows(todo: Block, like: Measurement) -> list[Row]:
 @again
 def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> None:
     """Log-likelihoods, or bounds to them, as the model's family allows."""
-    from deepgen_bench.metrics.likelihood import model_likelihood
+    from deepgen_bench.metrics.likelihood import by_family
 
     todo = Block(store, dataset, model, block)
     settings = store.experiment.likelihood
@@ -232,7 +232,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
     train = todo.prepared.split("train")[: len(test)]
     validation = todo.prepared.split("validation")
     held_out = HeldOut(test, todo.prepared.spec, store.experiment.base_seed, dataset, train, validation)
-    identity = [settings.identity(), code_identity(model_likelihood.__name__), todo.prepared.digest]
+    identity = [settings.identity(), code_identity(by_family.__name__), todo.prepared.digest]
     identity += [store.data_identity(dataset)["code"]]  # the true density's
     rows: list[Row] = []
     vectors: Vectors = {}
@@ -248,9 +248,7 @@ def measure_likelihood(store: Store, dataset: str, model: str, block: int) -> No
                     if digest not in known:
                         generative = None if todo.family == "oracle" else run.model(checkpoint, device)
                         audited = run.info["seed"] in annealed and digest == run.info["checkpoints"]["final"]
-                        known[digest] = model_likelihood.measure(
-                            generative, todo.family, held_out, settings, density, audited
-                        )
+                        known[digest] = by_family.measure(generative, held_out, settings, density, audited)
                     measured = known[digest]
                     kept |= {f"{name}_{checkpoint}": vector for name, vector in measured.vectors.items()}
                     found += todo.rows(run, checkpoint, measured.measurements)
