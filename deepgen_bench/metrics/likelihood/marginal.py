@@ -1,8 +1,7 @@
 """log p(x) of a decoder, by a grid or by importance sampling and annealing without an encoder."""
 
 import time
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -140,8 +139,7 @@ def laplace_estimator(settings: LaplaceSettings, ais: AnnealingSettings | None) 
     return Estimator("laplace_ais", numbers | {"steps": str(steps), "chains": str(annealing.chains)})
 
 
-@dataclass(frozen=True)
-class LaplaceEstimates:
+class LaplaceEstimates(NamedTuple):
     """`values` of log p(x) with Monte-Carlo `errors`, and `pareto_k` and `ess` of the importance weights: (n,) each."""
 
     values: np.ndarray
@@ -170,8 +168,7 @@ def laplace_estimates(
             annealed = iw_elbo_curve(chains, [ais.chains])[ais.chains]
             values[heavy], errors[heavy] = log_mean_of_two(values[heavy], errors[heavy], *annealed)
         parts.append(LaplaceEstimates(values, errors, shape, effective_sample_size(weights)))
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(LaplaceEstimates)]
-    return LaplaceEstimates(*map(np.concatenate, columns))
+    return LaplaceEstimates(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def log_mean_of_two(

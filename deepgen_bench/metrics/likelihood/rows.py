@@ -105,10 +105,19 @@ class Likelihoods:
         by `SUSPECT` errors and the sum is also `beyond_chance`, the likelihood or the density is wrong, and both rows
         become suspect.
         """
-        fields = {name: getattr(source, name) for name in ("mc_error", "variant", "bound", "status", "reason")}
         values = self.values(source)
         differences = values - truth
-        ratio = self.add("log_density_ratio", differences, keep=True, direction="max", **fields)
+        ratio = self.add(
+            "log_density_ratio",
+            differences,
+            mc_error=source.mc_error,
+            keep=True,
+            direction="max",
+            variant=source.variant,
+            bound=source.bound,
+            status=source.status,
+            reason=source.reason,
+        )
         if ratio.value is None:
             return
         error = ratio.std_error or 0.0
