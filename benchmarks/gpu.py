@@ -26,11 +26,11 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from deepgen_bench.datasets.spec import DataSpec  # noqa: E402
-from deepgen_bench.metrics.likelihood.annealing import annealed  # noqa: E402
+from deepgen_bench.metrics.likelihood.annealing import annealed_log_weights  # noqa: E402
 from deepgen_bench.metrics.likelihood.decoder import Decoder  # noqa: E402
-from deepgen_bench.metrics.likelihood.decoder_likelihood import how_of  # noqa: E402
 from deepgen_bench.metrics.likelihood.held_out import HeldOut  # noqa: E402
-from deepgen_bench.metrics.likelihood.model_likelihood import weigh_all  # noqa: E402
+from deepgen_bench.metrics.likelihood.importance import weigh_all  # noqa: E402
+from deepgen_bench.metrics.likelihood.marginal import annealing_of  # noqa: E402
 from deepgen_bench.metrics.likelihood.settings import AnnealingSettings  # noqa: E402
 from deepgen_bench.models.base import Streams, TrainingData  # noqa: E402
 from deepgen_bench.models.replicate import make_model  # noqa: E402
@@ -140,8 +140,8 @@ def iw_elbo(device: str, n: int, k: int) -> tuple[float, float, float]:
     began = time.perf_counter()
     found = weigh_all(model, x, [k], held_out, "test")
     seconds = time.perf_counter() - began
-    error = float(np.sqrt(np.square(found[f"iw_elbo_k{k}_error"]).sum())) / n
-    return float(found[f"iw_elbo_k{k}"].mean()), error, seconds
+    error = float(np.sqrt(np.square(found.errors[k]).sum())) / n
+    return float(found.bounds[k].mean()), error, seconds
 
 
 def determinism(device: str, steps: int) -> Iterator[tuple[str, str, str]]:
@@ -250,9 +250,9 @@ def annealing(device: str, sizes: Sizes) -> str:
     network, tau = model.observation()
     decoder = Decoder(network, model.settings.latent_dim, tau)
     x = torch.as_tensor(images(sizes.images // 100 + 1).reshape(-1, 784) / 256, dtype=torch.float32, device=device)
-    how = how_of(AnnealingSettings(steps=sizes.k // 5, chains=16), at_modes=False)
+    how = annealing_of(AnnealingSettings(steps=sizes.k // 5, chains=16), at_modes=False)
     began = time.perf_counter()
-    weights = annealed(decoder, x, None, how, torch.Generator(device).manual_seed(0))
+    weights = annealed_log_weights(decoder, x, None, how, torch.Generator(device).manual_seed(0))
     seconds = time.perf_counter() - began
     chains = f"{len(x)} images × {weights.shape[1]} chains × {sizes.k // 5:,} temperatures"
     return f"Annealed importance sampling, {chains}: {seconds:.1f} s, adaptation included."

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from deepgen_bench.datasets.base import Splits
-from deepgen_bench.models.base import Streams, TrainingData
+from deepgen_bench.models.base import DiffusionProcess, Streams, TrainingData
 from deepgen_bench.models.replicate import make_model
 from deepgen_bench.plugins import DATASETS, MODELS
 from deepgen_bench.runtime.device import set_threads
@@ -182,8 +182,8 @@ def score(dataset: str, model: str, settings: Any, fit: TrainingResult, seed: in
         return fit.curves[-1]["validation_score"]
     replicate = make_model(model, settings, load(dataset).spec, "cpu")
     replicate.load(fit.checkpoints["final"])
-    if model == "diffusion":
-        from deepgen_bench.metrics.likelihood.diffusion_likelihood import bound
+    if isinstance(replicate, DiffusionProcess):
+        from deepgen_bench.metrics.likelihood.diffusion import bound
 
         noise = derive_seed(BASE_SEED, "tune", dataset, "noise")
         return -float(bound(replicate, load(dataset).validation[:2000], noise)[0].mean())

@@ -10,24 +10,30 @@ from scipy.stats import bernoulli, multivariate_normal, norm
 from torch import nn
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.likelihood import decoder_likelihood
-from deepgen_bench.metrics.likelihood.annealing import Annealing, Path, annealed, bidirectional, temperatures
-from deepgen_bench.metrics.likelihood.decoder import Decoder
-from deepgen_bench.metrics.likelihood.decoder_likelihood import (
-    TAU_ROUNDS,
-    by_annealing,
-    by_grid,
-    by_laplace,
-    choose_tau,
-    marginal,
-    mean_of_both,
-    weigh_all,
+from deepgen_bench.metrics.likelihood import generator_noise
+from deepgen_bench.metrics.likelihood.annealing import (
+    Annealing,
+    Path,
+    annealed_log_weights,
+    bidirectional,
+    temperatures,
 )
+from deepgen_bench.metrics.likelihood.decoder import Decoder
+from deepgen_bench.metrics.likelihood.generator_noise import ROUNDS, choose_tau
 from deepgen_bench.metrics.likelihood.grid import marginal_log_likelihood
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.metrics.likelihood.laplace import EXAMPLES, draw, propose, propose_from
+from deepgen_bench.metrics.likelihood.marginal import (
+    by_annealing,
+    by_grid,
+    by_laplace,
+    laplace_estimates,
+    log_mean_of_two,
+    marginal,
+)
 from deepgen_bench.metrics.likelihood.settings import AnnealingSettings, LaplaceSettings, LikelihoodSettings
 from deepgen_bench.metrics.likelihood.weights import log_mean_exp
+from deepgen_bench.storage.keys import Estimator, Variant
 
 
 def generator(seed=0):
@@ -203,7 +209,7 @@ def test_the_truth_lies_between_annealing_and_annealing_plus_gap(dim, latent_dim
     x, _ = decoder.simulate(30, generator(7))
     exact = density.logpdf(x.numpy())
     at = (lambda some: propose(decoder, some, 2, generator())) if at_modes else None
-    values = log_mean_exp(annealed(decoder, x, at(x) if at else None, HOW, generator(8)))
+    values = log_mean_exp(annealed_log_weights(decoder, x, at(x) if at else None, HOW, generator(8)))
     lower, upper = bidirectional(decoder, 30, at, HOW, generator(9))
     gap = upper - lower
     short = exact - values
@@ -244,10 +250,8 @@ def test_a_small_latent_space_has_a_grid_and_a_larger_one_the_rest():
     names = [row.metric for row in found.measurements]
     assert names == ["log_likelihood", "log_density_ratio", "pareto_k", "ess", "bdmc_gap", "ais", "bdmc_gap"]
     first, ais, gap = found.row("log_likelihood", "test"), found.row("ais", "test"), found.row("bdmc_gap", "simulated")
-    assert first.variant["estimator"] == (
-        "importance sampling at 2 Laplace modes, 200 draws, where their weights are heavy-tailed with annealing from "
-        "there in 7 steps with 8 chains"
-    )
+    numbers = {"draws": "200", "starts": "2", "steps": "7", "chains": "8"}
+    assert Variant.of(first.variant).estimator == Estimator("laplace_ais", numbers)
     assert (ais.variant["steps"], ais.variant["chains"], ais.n_real, gap.n_real) == (60, 8, 4, 6)
     assert (ais.bound, ais.status) == ("lower", "ok") and abs(ais.value - density.logpdf(data.x[:4]).mean()) < 1
     assert "ais" not in {row.metric for row in marginal(decoder, "x", data, settings, None, audit=False).measurements}
@@ -267,11 +271,11 @@ def test_annealing_too_fast_is_not_converged():
 def test_the_mean_of_two_estimates_and_its_error():
     rng = np.random.default_rng(0)
     a, b = np.log(rng.gamma(400, 1 / 400, 20_000)), np.log(rng.gamma(100, 1 / 100, 20_000))  # both of 1
-    values, errors = mean_of_both(a, np.full(20_000, 0.05), b, np.full(20_000, 0.1))
+    values, errors = log_mean_of_two(a, np.full(20_000, 0.05), b, np.full(20_000, 0.1))
     assert np.exp(values).mean() == pytest.approx(1, abs=5 * np.exp(values).std() / math.sqrt(20_000))
     assert errors.mean() == pytest.approx(values.std(), rel=0.03)
     assert (values >= np.maximum(a, b) - math.log(2)).all()
-    far, error = mean_of_both(np.array([-5000.0]), np.array([1.0]), np.array([-2000.0]), np.array([0.2]))
+    far, error = log_mean_of_two(np.array([-5000.0]), np.array([1.0]), np.array([-2000.0]), np.array([0.2]))
     assert (far[0], error[0]) == (pytest.approx(-2000 - math.log(2)), pytest.approx(0.2))
 
 
@@ -285,6 +289,7 @@ def test_examples_that_importance_sampling_cannot_do_are_annealed_from_the_modes
     bad = alone.vectors["pareto_k_laplace"] > 0.7
     assert bad.mean() > 0.1
     row = alone.row("log_likelihood", "test")
+    assert Variant.of(row.variant).estimator == Estimator("laplace", {"draws": "100", "starts": "1"})
     assert row.status == "not_converged" and row.reason.endswith("of examples, and likelihood.ais is null")
     settings = AnnealingSettings(simulated=8, steps=1600, chains=16)
     handed = by_laplace(decoder, "x", data, few, settings, None, "cpu")
@@ -311,7 +316,9 @@ def test_a_mode_that_few_draws_of_the_prior_lead_to_is_found():
     exact, error = marginal_log_likelihood(decoder.pairwise_log_likelihood, x.double(), 2)
     assert error < 0.01
     data = HeldOut(x.numpy(), DataSpec((3,), "continuous"), 0, "data")
-    found = [weigh_all(decoder, data.x, LaplaceSettings(k=2000), None, generator(seed))["values"] for seed in range(20)]
+    found = [
+        laplace_estimates(decoder, data.x, LaplaceSettings(k=2000), None, generator(seed)).values for seed in range(20)
+    ]
     np.testing.assert_allclose(found, np.tile(exact, (20, 1)), atol=0.3)
 
 
@@ -322,7 +329,7 @@ def test_noise_that_makes_no_difference_is_not_looked_for(monkeypatch, generate)
     x = generate(torch.randn(32, 1, generator=torch.Generator().manual_seed(0))).numpy()
     data = HeldOut(x, DataSpec((1,), "continuous"), 0, "data", x, x)
     monkeypatch.setattr(
-        decoder_likelihood, "propose_from", lambda *given: rounds.append(given[0].tau) or propose_from(*given)
+        generator_noise, "propose_from", lambda *given: rounds.append(given[0].tau) or propose_from(*given)
     )
     found = choose_tau(decoder, "x", data)
 
@@ -332,7 +339,7 @@ def test_noise_that_makes_no_difference_is_not_looked_for(monkeypatch, generate)
 
     # these very examples may gain a hundredth of a nat by noise, and it may be found or not
     assert exact(found) > max(exact(tau * x.std()) for tau in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6)) - 0.02
-    assert len(rounds) < TAU_ROUNDS
+    assert len(rounds) < ROUNDS
 
 
 def test_the_noise_around_a_generator_is_found():

@@ -8,13 +8,14 @@ import torch
 
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.likelihood.diffusion_likelihood import bound, flow, flow_log_likelihood
+from deepgen_bench.metrics.likelihood.by_family import measure
+from deepgen_bench.metrics.likelihood.diffusion import bound, flow, flow_log_likelihood
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.model_likelihood import measure
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.models.diffusion.model import HIGH, LEVELS, LOW, Diffusion, signal, signal_and_noise
 from deepgen_bench.models.replicate import make_model
 from deepgen_bench.plugins import DATASETS
+from deepgen_bench.storage.keys import Variant
 
 SHIFT, SCALE, SD = 1.0, 0.5, 0.7
 
@@ -138,10 +139,11 @@ def test_the_flow_of_the_exact_score_has_its_density(exact, dim):
     """It carries N(0, I) at the noise side to a Gaussian whose variance follows from the exact marginals."""
     x = points(dim)
     at_data, at_noise = (math.sqrt(signal(s) ** 2 * SD**2 + signal(-s) ** 2) for s in (HIGH, LOW))
-    values, fields = flow(exact(dim), x)
+    found = flow(exact(dim), x)
+    values = found.values
     np.testing.assert_allclose(values, log_normal(x, SCALE * at_data / at_noise / signal(HIGH)), atol=1e-6)
     np.testing.assert_allclose(values, log_normal(x, SCALE * SD), atol=0.02)
-    assert fields["mc_error"] < 1e-3 and "status" not in fields
+    assert found.mc_error < 1e-3 and found.status == "ok"
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +178,9 @@ def test_the_flow_s_density_integrates_to_one(small_settings, fit, dim, step):
 def test_what_is_reported_of_vectors_and_of_images(trained, small_splits):
     splits, made = small_splits("gaussian_ring"), DATASETS["gaussian_ring"](DATASETS["gaussian_ring"].Settings())
     held_out = HeldOut(splits.test[:40], splits.spec, 0, "gaussian_ring", splits.train[:30])
-    found = measure(trained("gaussian_ring"), "diffusion", held_out, LikelihoodSettings(), made.log_prob)
-    flow = "the probability flow's ODE, the density of DDIM with ever more steps and not of the chain"
-    chain = "the bound of 100 denoising steps"
-    assert [(m.metric, m.reference_split, m.variant["estimator"]) for m in found.measurements] == [
+    found = measure(trained("gaussian_ring"), held_out, LikelihoodSettings(), made.log_prob)
+    flow, chain = "flow_ode", "denoising_bound(steps=100)"
+    assert [(m.metric, m.reference_split, str(Variant.of(m.variant).estimator)) for m in found.measurements] == [
         ("log_likelihood", "test", flow),
         ("log_density_ratio", "test", flow),
         ("log_likelihood", "train", flow),
@@ -200,7 +201,7 @@ def test_what_is_reported_of_vectors_and_of_images(trained, small_splits):
 
     splits = small_splits("digits")
     held_out = HeldOut(splits.test[:10], splits.spec, 0, "digits")
-    density, elbo, bits = measure(trained("digits"), "diffusion", held_out, LikelihoodSettings(), None).measurements
+    density, elbo, bits = measure(trained("digits"), held_out, LikelihoodSettings(), None).measurements
     assert (density.status, density.reason) == ("not_applicable", "intractable: see the bound")
     assert (elbo.metric, bits.metric, bits.bound) == ("elbo", "bits_per_dim", "upper")
     assert bits.value == pytest.approx(-(elbo.value / 64 - math.log(17)) / math.log(2))

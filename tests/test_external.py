@@ -81,7 +81,7 @@ def test_exported_samples_of_a_model_score_as_the_model_to_the_bit(tmp_path: Pat
     aggregate(store)
     rows = load_results(store.home)
     theirs, mine = said(rows, "gaussian"), said(rows, "copy")
-    theirs["variant"] = theirs["variant"].str.replace("closed form", "what came with the samples")
+    theirs["variant"] = theirs["variant"].str.replace("closed_form", "recorded")
     # of training examples nothing was said elsewhere
     on_training_data = (theirs["metric"] == "train_test_gap") | (
         (theirs["metric"] == "log_likelihood") & (theirs["reference_split"] == "train")
@@ -201,7 +201,7 @@ def test_of_images_the_representation_and_the_bound_are_said(
     found = pd.read_csv(store.measurements("digits", "x", 0, "likelihood")).set_index("metric")
     assert list(found.index) == ["log_likelihood", "bits_per_dim"] and set(found["n_real"]) == {100}
     (variant,) = set(found["variant"])
-    assert variant == "estimator=what came with the samples;representation=dequantised"
+    assert variant == "estimator=recorded;representation=dequantised"
     assert list(found["bound"]) == [bound, bits]
     assert found["value"].tolist() == pytest.approx([0, np.log2(17)])
 

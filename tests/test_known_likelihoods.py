@@ -5,10 +5,11 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.likelihood import model_likelihood
+from deepgen_bench.metrics.likelihood import by_family
+from deepgen_bench.metrics.likelihood.by_family import exact
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
-from deepgen_bench.metrics.likelihood.model_likelihood import bounds, exact
+from deepgen_bench.metrics.likelihood.importance import encoder_bounds
+from deepgen_bench.metrics.likelihood.rows import Likelihoods
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.metrics.likelihood.weights import active_units, active_units_error, median_error
 from deepgen_bench.models.vae.model import VAE
@@ -20,7 +21,7 @@ D, TAU = 5, 0.4
 def measure(model, family, held_out, ks, density):
     """Without what a decoder alone allows: that has tests of its own."""
     settings = LikelihoodSettings(k=ks, laplace=None, ais=None)
-    return model_likelihood.measure(model, family, held_out, settings, density)
+    return by_family.measure(None if family == "oracle" else model, held_out, settings, density)
 
 
 def linear_vae(z=2, widen=1.0):
@@ -79,7 +80,7 @@ def test_with_the_exact_posterior_all_rows_agree(z):
 def test_a_wide_encoder_is_trusted_and_right():
     model, density = linear_vae(widen=1.4)
     data = held_out(density)
-    found = bounds(model, data, (1, 10, 1000))
+    found = encoder_bounds(model, data, (1, 10, 1000))
     last = rows(found, "iw_elbo")[-1]
     assert last.status == "ok" and rows(found, "pareto_k")[0].value < 0.05
     assert 300 < rows(found, "ess")[0].value < 900
@@ -108,10 +109,10 @@ def test_a_narrow_encoder_gives_a_loose_bound_that_keeps_its_value():
 
 def test_too_few_weights_for_a_tail():
     model, density = linear_vae()
-    found = bounds(model, held_out(density, 9), (1, 100))
+    found = encoder_bounds(model, held_out(density, 9), (1, 100))
     (row,) = rows(found, "pareto_k")
     assert row.value is not None
-    found = bounds(model, held_out(density, 9), (1, 99))
+    found = encoder_bounds(model, held_out(density, 9), (1, 99))
     (row,) = rows(found, "pareto_k")
     assert (row.value, row.status, row.direction) == (None, "not_applicable", "none")
     assert row.reason == "K=99 leaves 19 weights in the tail; at least 20 are needed, so K from 100"
@@ -122,7 +123,7 @@ def test_too_few_weights_for_a_tail():
     loose, (exact_gap, gap) = rows(found, "iw_elbo")[-1], rows(found, "train_test_gap", "train")
     assert (gap.status, gap.reason) == (loose.status, loose.reason) and loose.status == "not_converged"
     assert exact_gap.status == "ok" and gap.value is not None
-    found = bounds(model, held_out(density, 9), (1,))
+    found = encoder_bounds(model, held_out(density, 9), (1,))
     assert [row.mc_error for name in ("elbo", "iw_elbo", "reconstruction") for row in rows(found, name)] == [None] * 3
 
 
@@ -135,10 +136,10 @@ def test_errors_cover_what_they_say():
     sampling, by_draws = [], {"elbo": [], "iw_elbo": []}
     fixed = density.rvs(30, random_state=0)
     for seed in range(250):
-        found = bounds(model, held_out(density, 30, seed), (1, 5, 50))
+        found = encoder_bounds(model, held_out(density, 30, seed), (1, 5, 50))
         (elbo,) = rows(found, "elbo")
         sampling.append((elbo.value + entropy + gap) / elbo.std_error)
-        found = bounds(model, HeldOut(fixed, model.spec, seed, "data"), (1, 5, 50))
+        found = encoder_bounds(model, HeldOut(fixed, model.spec, seed, "data"), (1, 5, 50))
         (elbo,), last = rows(found, "elbo"), rows(found, "iw_elbo")[-1]
         by_draws["elbo"].append((elbo.value, elbo.mc_error))
         by_draws["iw_elbo"].append((last.value, last.mc_error))
@@ -162,9 +163,9 @@ def test_errors_of_the_diagnostics_cover():
     units, errors = np.array(count).T
     assert (np.abs(units - units.mean()) <= 2 * errors).mean() > 0.95 and 1 < errors.mean() / units.std() < 2.2
     model, density = linear_vae(3)
-    found = bounds(model, held_out(density, 50), (1, 20))
+    found = encoder_bounds(model, held_out(density, 50), (1, 20))
     assert rows(found, "active_units")[0].std_error == 0 and rows(found, "ess")[0].std_error is not None
-    found = bounds(model, held_out(density, 2), (1, 20))
+    found = encoder_bounds(model, held_out(density, 2), (1, 20))
     assert rows(found, "active_units")[0].std_error is rows(found, "ess")[0].std_error is None
 
 
@@ -239,7 +240,7 @@ def test_large_values_are_rounded_more():
     found = Likelihoods()
     values = np.full(200, -1e5)
     source = found.add("log_likelihood", values, keep=True, variant={"representation": "continuous"})
-    found.against_truth(source, values - 0.5)
+    found.compare_with_truth(source, values - 0.5)
     assert {m.status for m in found.measurements} == {"ok"}
 
 

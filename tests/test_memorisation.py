@@ -17,7 +17,7 @@ from deepgen_bench.metrics.samples.memorisation import (
     MemorisationSettings,
     TrainingSet,
     nearness_auc,
-    p_of_no_copies,
+    p_value_of_copies,
     share_below_quantile,
 )
 from deepgen_bench.plugins import METRICS
@@ -155,13 +155,13 @@ def test_share_lies_within_two_errors_as_often_as_it_says(
 def test_wrong_distances_are_named() -> None:
     good = np.arange(5.0)
     for statistic in (nearness_auc, lambda held, generated: share_below_quantile(held, generated, 0.01)):
-        with pytest.raises(TooFewExamples, match="held: 0 examples"):
+        with pytest.raises(TooFewExamples, match="held_out: 0 examples"):
             statistic(np.array([]), good)
         with pytest.raises(TooFewExamples, match="generated: 0 examples"):
             statistic(good, np.array([]))
         with pytest.raises(UserError, match="generated: 1 of 2 examples hold NaN"):
             statistic(good, np.array([1.0, np.nan]))
-        with pytest.raises(UserError, match=r"held: shape \(5, 1\), expected \(n,\)"):
+        with pytest.raises(UserError, match=r"held_out: shape \(5, 1\), expected \(n,\)"):
             statistic(good[:, None], good)
 
 
@@ -252,7 +252,7 @@ def test_suspicion_is_a_level_of_one_in_a_thousand(rng: np.random.Generator) -> 
     """At every size: how often so many of n uniform numbers lie below the r-th of m others, by replication."""
     for m, n in ((2, 50), (40, 40), (100, 100), (250, 100)):
         draws = [(np.sort(rng.random(m)), rng.random(n)) for _ in range(4000)]
-        p_values = np.array([p_of_no_copies(held, generated) for held, generated in draws])
+        p_values = np.array([p_value_of_copies(held, generated) for held, generated in draws])
         for level in (0.5, 0.1, 0.01):
             # discrete, so at most the level, and at least what it is one outcome below
             assert np.mean(p_values <= level) <= level + 4 * np.sqrt(level / 4000)
@@ -262,8 +262,8 @@ def test_suspicion_is_a_level_of_one_in_a_thousand(rng: np.random.Generator) -> 
 def test_probability_of_so_many_below() -> None:
     """All 3 below all 4: one order in C(7, 3). None below is certain; equal values do not count as below."""
     held = np.array([0.5, 0.6, 0.7, 0.8])
-    assert p_of_no_copies(held, np.zeros(3)) == pytest.approx(1 / 35)
-    assert p_of_no_copies(held, np.array([0.9, 0.5, 0.5])) == 1
+    assert p_value_of_copies(held, np.zeros(3)) == pytest.approx(1 / 35)
+    assert p_value_of_copies(held, np.array([0.9, 0.5, 0.5])) == 1
 
 
 def test_duplicates_in_discrete_data(rng: np.random.Generator) -> None:

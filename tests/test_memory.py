@@ -54,7 +54,7 @@ def test_rows_are_halved_until_they_fit():
 
 MODEL = """
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.likelihood.model_likelihood import weigh
+from deepgen_bench.metrics.likelihood.importance import weigh
 from deepgen_bench.metrics.features.networks import in_batches
 from deepgen_bench.plugins import MODELS
 from deepgen_bench.models.replicate import make_model

@@ -56,7 +56,7 @@ def test_the_ends_where_no_tail_can_be_fitted() -> None:
 
 def test_weights_that_cannot_be_used_are_named() -> None:
     assert [tail_length(k) for k in (5, 99, 100, 225, 1000, 5000)] == [1, 19, 20, 45, 94, 212]
-    with pytest.raises(UserError, match="log_weights: 90 an example, at least 100"):
+    with pytest.raises(UserError, match="log_weights: 90 per example, at least 100"):
         pareto_k(np.zeros((3, 90)))
     bad = np.zeros((4, 100))
     bad[1, 3] = np.nan

@@ -6,9 +6,10 @@ import pytest
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.context import Context
 from deepgen_bench.metrics.measurement import Measurement
+from deepgen_bench.metrics.samples import transport
 from deepgen_bench.metrics.samples.optimal_transport import centred_w2, wasserstein
 from deepgen_bench.metrics.samples.transport import TransportDistances, TransportSettings, principal_components
-from deepgen_bench.plugins import METRICS, transport
+from deepgen_bench.plugins import METRICS
 from deepgen_bench.runtime.errors import UserError
 
 DIGITS = DataSpec((1, 4, 4), "image", levels=17)

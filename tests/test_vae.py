@@ -11,8 +11,8 @@ from torch.distributions import Normal, kl_divergence
 from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.model_likelihood import bounds, weigh
-from deepgen_bench.metrics.likelihood.weights import nested_iw_elbo
+from deepgen_bench.metrics.likelihood.importance import encoder_bounds, weigh
+from deepgen_bench.metrics.likelihood.weights import iw_elbo_curve
 from deepgen_bench.models.base import Streams, TrainingData
 from deepgen_bench.models.vae.model import RAREST, VAE, kl_to_standard_normal, log_sigmoid_sum, standard_normal_log_prob
 from deepgen_bench.plugins import MODELS
@@ -187,7 +187,7 @@ def test_with_the_exact_posterior_every_weight_is_the_density():
 def test_with_the_exact_posterior_every_bound_is_exact():
     model, marginal = principal_components()
     x = marginal.rvs(40, random_state=1)
-    found = bounds(model, HeldOut(x, model.spec, 0, "data"), (1, 10, 1000))
+    found = encoder_bounds(model, HeldOut(x, model.spec, 0, "data"), (1, 10, 1000))
     for k in (1, 10, 1000):
         np.testing.assert_allclose(found.vectors[f"iw_elbo_k{k}"], marginal.logpdf(x), atol=1e-4)
     # the ELBO's reconstruction is an average over draws of z
@@ -199,7 +199,7 @@ def test_with_a_wide_posterior_the_elbo_is_below_by_the_divergence_and_5000_weig
     model, marginal = principal_components(widen=1.2)
     x = marginal.rvs(40, random_state=1)
     truth = marginal.logpdf(x)
-    found = bounds(model, HeldOut(x, model.spec, 0, "data"), (1, 100, 5000))
+    found = encoder_bounds(model, HeldOut(x, model.spec, 0, "data"), (1, 100, 5000))
     gap = Z * (1.2**2 - 1 - math.log(1.2**2)) / 2
     assert (truth - found.vectors["elbo"]).mean() == pytest.approx(gap, abs=0.03)
     assert (truth - found.vectors["iw_elbo_k1"]).mean() == pytest.approx(gap, abs=0.03)
@@ -222,7 +222,7 @@ def test_a_bernoulli_vae_s_bound_reaches_the_integral_over_its_latent_space():
         weights = [weigh(model, torch.as_tensor(part), 5000, generator)[2] for part in np.split(x, 8)]
     exact = np.log(np.trapezoid(np.exp(log_px.double().numpy()) * norm.pdf(z.numpy()), z.numpy(), axis=1))
     assert np.exp(exact).sum() == pytest.approx(1, abs=1e-5)
-    curve = nested_iw_elbo(np.concatenate(weights), (1, 50, 5000))
+    curve = {k: values for k, (values, _) in iw_elbo_curve(np.concatenate(weights), (1, 50, 5000)).items()}
     np.testing.assert_allclose(curve[5000], exact, atol=0.15)  # the encoder is not trained: few weights count
     assert curve[5000].mean() == pytest.approx(exact.mean(), abs=0.01)
     assert (curve[1] < exact).all()

@@ -11,7 +11,7 @@ from tidy_rows import row
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.metrics.likelihood import model_likelihood
+from deepgen_bench.metrics.likelihood import by_family
 from deepgen_bench.models.replicate import Replicate, seal
 from deepgen_bench.stages import measure
 from deepgen_bench.stages.aggregate import aggregate
@@ -109,7 +109,7 @@ def test_more_samples_of_another_experiment_change_nothing(copies, monkeypatch):
     assert Replicate(store.run_dir("digits", "vae", 1)).info["n_samples"] == 150
     assert verify(home, reference)[1] == []
     # nor is what depends on the parameters alone worked out again
-    monkeypatch.setattr(model_likelihood, "measure", None)
+    monkeypatch.setattr(by_family, "measure", None)
     STAGES["likelihood"](store, "digits", "vae", 0)
     write_reference(home, reference, samples=True)
     found = np.load(reference / "samples" / f"{store.run_id('digits', 'vae', 1)}.npz")

@@ -142,15 +142,12 @@ def test_a_new_family_of_metrics_measures_only_itself(copy: Project) -> None:
         "extent",
         """
             from deepgen_bench.metrics.context import as_vectors
+            from deepgen_bench.metrics.family import MetricFamily, MetricSettings
             from deepgen_bench.metrics.measurement import Measurement
-            from deepgen_bench.plugins import Settings
 
 
-            class Extent:
-                Settings = Settings
-
-                def __init__(self, settings):
-                    pass
+            class Extent(MetricFamily):
+                Settings = MetricSettings
 
                 def measure(self, real, generated, context):
                     return [Measurement("extent", float(as_vectors(generated, context.spec).std()))]

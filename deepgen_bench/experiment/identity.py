@@ -19,7 +19,7 @@ ENTRIES = {
     "classifier": ("deepgen_bench.metrics.features.classifier",),
     "inception": ("deepgen_bench.metrics.features.inception",),
     "checkpoint": ("deepgen_bench.training.checkpoint",),
-    "likelihood": ("deepgen_bench.metrics.likelihood.model_likelihood",),
+    "likelihood": ("deepgen_bench.metrics.likelihood.by_family",),
     "aggregate": ("deepgen_bench.report.data.summary",),
     "calibration_table": ("deepgen_bench.report.tables.calibration",),
     "theory_table": ("deepgen_bench.report.tables.theory",),

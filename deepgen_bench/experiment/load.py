@@ -9,6 +9,8 @@ from deepgen_bench.datasets.base import Dataset
 from deepgen_bench.experiment.config_file import check_plain, read_config
 from deepgen_bench.experiment.schema import DatasetEntry, ExperimentFile
 from deepgen_bench.experiment.validation import validated
+from deepgen_bench.metrics.family import MetricSettings
+from deepgen_bench.metrics.features.fidelity import FidelitySettings
 from deepgen_bench.metrics.features.inception_weights import check_weights, published
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.models.settings import ModelSettings, ModelSpec
@@ -37,7 +39,7 @@ class ResolvedDataset:
     dataset: Dataset
     budget: int
     models: Mapping[str, ModelSettings]
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, MetricSettings]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Experiment:
         """Hyper-parameters of a model on a dataset."""
         return self.datasets[dataset].models[model]
 
-    def metric_settings(self, family: str, dataset: str) -> Any:
+    def metric_settings(self, family: str, dataset: str) -> MetricSettings:
         """Settings of a family of sample metrics on a dataset."""
         return self.datasets[dataset].metrics[family]
 
@@ -119,16 +121,15 @@ class Experiment:
         """Whether sample metrics on a dataset need a feature network."""
         data = self.dataset(dataset)
         settings = self.datasets[dataset].metrics.values()
-        return any(
-            extractor in each.extractors_for(data.support, data.has_labels)
-            for each in settings
-            if hasattr(each, "extractors_for")
-        )
+        return any(extractor in each.extractors_for(data.support, data.has_labels) for each in settings)
 
     def weights(self, dataset: str) -> list[Path | None]:
         """Files with Inception's weights that sample metrics on a dataset need; None stands for the download cache."""
-        needed = self.uses_extractor(dataset, "inception")
-        return [self.metric_settings("fidelity", dataset).inception_weights] if needed else []
+        if not self.uses_extractor(dataset, "inception"):
+            return []
+        settings = self.datasets[dataset].metrics.values()
+        files = [each.inception_weights for each in settings if isinstance(each, FidelitySettings)]
+        return files or [None]
 
     def downloads(self) -> list[Download]:
         """Public files that the experiment needs, each once."""
@@ -218,14 +219,13 @@ def _resolve_dataset(
         )
         named(f"models.{model} on {key}", lambda s=settings: s.check(dataset.support))
         model_settings[model] = settings
-    metric_settings: dict[str, Any] = {}
+    metric_settings: dict[str, MetricSettings] = {}
     for family, family_settings in file.metrics.items():
         cls = named(f"metrics.{family}", lambda f=family: METRICS[f].Settings)
         settings = _merged(
             cls, (family_settings, f"metrics.{family}"), (entry.metrics.get(family, {}), f"{key}.metrics.{family}")
         )
-        if hasattr(settings, "check"):
-            named(f"metrics.{family} on {key}", lambda s=settings: s.check(dataset.support, dataset.has_labels))
+        named(f"metrics.{family} on {key}", lambda s=settings: s.check(dataset.support, dataset.has_labels))
         metric_settings[family] = settings
     return ResolvedDataset(dataset, entry.budget, model_settings, metric_settings)
 

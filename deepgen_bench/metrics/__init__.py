@@ -1,1 +1,1 @@
-"""How good are samples and likelihoods, with which error? Imports `models` (their protocols) and below."""
+"""Measures samples and likelihoods, with sampling errors. Imports `models` (their protocols) and the rooms below."""

@@ -1,21 +1,19 @@
-"""Check what a user hands to a metric, so that an error names the argument, not a library."""
+"""Validation of the arrays that users pass to metrics, with error messages that name the argument."""
 
 import numpy as np
 
+from deepgen_bench.datasets.spec import LARGEST
 from deepgen_bench.runtime.errors import UserError
-
-LARGEST = 1e150
-"""Absolute values beyond it have squares, or sums of squares, that float64 does not hold."""
 
 
 class TooFewExamples(UserError):
-    """The sample is fine but too small for this estimator."""
+    """A valid sample that is too small for an estimator."""
 
 
 def as_points(name: str, array: np.ndarray, at_least: int = 1) -> np.ndarray:
-    """`array` as float64 of shape (n, d) with n >= `at_least`, d >= 1 and only finite entries up to 1e150.
+    """`array` as float64 of shape (n, d) with n >= `at_least`, d >= 1 and finite entries of at most 1e150.
 
-    Raises `UserError` naming the argument `name`; `TooFewExamples` if only n is at fault.
+    Raises `UserError` naming the argument `name`; `TooFewExamples` if n is too small.
     """
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
@@ -25,17 +23,17 @@ def as_points(name: str, array: np.ndarray, at_least: int = 1) -> np.ndarray:
     if len(array) < at_least:
         raise TooFewExamples(f"{name}: {len(array)} examples, at least {at_least} are needed")
     points = array.astype(np.float64, copy=False)
-    if not (points.min() >= -LARGEST and points.max() <= LARGEST):  # neither holds of NaN
+    if not (points.min() >= -LARGEST and points.max() <= LARGEST):  # both comparisons are false for NaN
         finite = bool(np.isfinite(points).all())
-        fine = np.abs(points) <= LARGEST if finite else np.isfinite(points)
-        what = "values beyond 1e150" if finite else "NaN or infinity"
-        wrong = np.count_nonzero(~fine.all(axis=1))
-        raise UserError(f"{name}: {wrong} of {len(points)} examples hold {what}")
+        valid = np.abs(points) <= LARGEST if finite else np.isfinite(points)
+        problem = "values beyond 1e150" if finite else "NaN or infinity"
+        count = np.count_nonzero(~valid.all(axis=1))
+        raise UserError(f"{name}: {count} of {len(points)} examples hold {problem}")
     return points
 
 
 def as_values(name: str, values: np.ndarray, at_least: int = 1) -> np.ndarray:
-    """One number for each example, (n,), under the conditions of `as_points` and with its errors."""
+    """One number per example, (n,), as float64, under the conditions of `as_points` and with its errors."""
     values = np.asarray(values)
     if values.ndim != 1:
         raise UserError(f"{name}: shape {values.shape}, expected (n,)")
@@ -45,7 +43,7 @@ def as_values(name: str, values: np.ndarray, at_least: int = 1) -> np.ndarray:
 def as_pair(
     real: np.ndarray, generated: np.ndarray, at_least: int = 1, names: tuple[str, str] = ("real", "generated")
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both arrays through `as_points`, with the same d."""
+    """Both arrays as `as_points` returns them, with the same d. Raises `UserError` if d differs."""
     first, second = as_points(names[0], real, at_least), as_points(names[1], generated, at_least)
     if first.shape[1] != second.shape[1]:
         raise UserError(f"{names[1]}: {second.shape[1]} coordinates, but {names[0]} has {first.shape[1]}")

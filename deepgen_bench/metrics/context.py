@@ -1,25 +1,24 @@
-"""What a feature extractor gives and what a metric family is told about the data, without any network."""
+"""Inputs of metric families besides the samples: facts about the dataset, and feature extractors. Imports no torch."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from deepgen_bench.datasets.images import check_levels
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
 class Features:
-    """`features` (n, d) float64; `logits` (n, classes) float64, None where the extractor predicts no classes."""
+    """`features` (n, d) float64; `logits` (n, classes) float64, None if the extractor predicts no classes."""
 
     features: np.ndarray
     logits: np.ndarray | None = None
 
 
 class Extractor(Protocol):
-    """A network that maps stored images, uint8 levels of shape (n, channels, height, width), to features.
+    """A network that maps stored images, uint8 levels (n, channels, height, width), to features.
 
     `digest` is the SHA-256 of its weights: numbers from extractors with different digests are never compared.
     """
@@ -43,11 +42,11 @@ class Modes:
 
 @dataclass(frozen=True)
 class Context:
-    """What a family needs besides the two samples: the data's `spec`, the seed's axes and the extractors at hand.
+    """The inputs of a family besides the two samples: the `spec` of the data, the axes of seeds, and the extractors.
 
-    `train` is the training split as stored: what is fixed before any test (a projection, a kernel width) is taken from
-    it, and copies of it are looked for. `validation` is what chooses a width that the training split cannot. `modes` is
-    None where the density is unknown or has no separate modes.
+    `train` is the training split as stored: projections and kernel widths are computed from it before any test data are
+    seen, and copies of it are searched for. `validation` chooses a bandwidth that the training split cannot. `modes` is
+    None if the density is unknown or has no separate modes.
     """
 
     spec: DataSpec
@@ -65,13 +64,3 @@ def as_vectors(array: np.ndarray, spec: DataSpec) -> np.ndarray:
         raise UserError(f"examples have shape {array.shape[1:]}, the dataset's are {spec.shape}")
     vectors = array.reshape(len(array), spec.dim).astype(np.float64, copy=False)
     return vectors / (spec.levels - 1) if spec.levels else vectors
-
-
-def check_images(images: np.ndarray, levels: int, channels: tuple[int, ...]) -> None:
-    """Raise `UserError` unless `images` is uint8 (n, c, h, w), not empty, c in `channels`, all below `levels`."""
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in channels:
-        expected = " or ".join(map(str, channels))
-        raise UserError(
-            f"images: {images.dtype} of shape {images.shape}, expected uint8 (n, c, h, w) with c = {expected}"
-        )
-    check_levels("images", images, levels)

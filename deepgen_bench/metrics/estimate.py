@@ -1,4 +1,4 @@
-"""Numbers with their sampling errors, and the groups of examples that the errors come from."""
+"""Estimates with sampling errors, and the groups and disjoint subsets of examples that they are computed from."""
 
 from collections.abc import Iterator
 from math import sqrt
@@ -9,11 +9,11 @@ import numpy as np
 from deepgen_bench.metrics.jackknife import GROUPS, jackknife_error
 
 PARTS = (1, 2, 4)
-"""A size curve measures at n, n/2 and n/4: on the whole samples, two halves and four quarters."""
+"""Numbers of disjoint subsets of a size curve, which measures at n, n/2 and n/4: one, two halves, four quarters."""
 
 
 class Estimate(NamedTuple):
-    """`std_error` is the sampling error about the estimator's own expectation at this n; None where n is too small."""
+    """A value and its sampling error about the expectation of the estimator at this n, None if n is too small."""
 
     value: float
     std_error: float | None
@@ -28,7 +28,7 @@ class Sized(NamedTuple):
 
 
 def binomial_error(share: float, n: int) -> float:
-    """Standard error of a `share` of `n` independent examples, positive for 0 and 1 too (Laplace's rule of succession).
+    """Standard error of a `share` of `n` independent examples, also positive for 0 and 1 (rule of succession).
 
     sqrt(p (1 - p) / n) with p = (n·share + 1)/(n + 2).
     """
@@ -37,15 +37,15 @@ def binomial_error(share: float, n: int) -> float:
 
 
 def jackknifed(values: np.ndarray) -> Estimate:
-    """The estimate from `values` (1 + G,): the statistic, then with each group left out; (1,) gives no error."""
+    """The estimate from `values` (1 + G,): the statistic, then with each group left out. Without groups no error."""
     return Estimate(float(values[0]), float(jackknife_error(values[1:])) if len(values) > 1 else None)
 
 
 def mean_of_parts(parts: list[np.ndarray]) -> np.ndarray:
     """The mean over S disjoint subsets, then with each of all G groups left out, (1 + G,).
 
-    `parts[s]` (1 + G/S,) is the statistic of examples s, s + S, …, then with each group of that subset left out. With
-    groups dealt out like cards, group k of subset s is group s + S k of the whole.
+    `parts[s]` (1 + G/S,) is the statistic of examples s, s + S, …, then with each group of that subset left out. Since
+    groups are assigned in turn, group k of subset s is group s + S k of the whole.
     """
     values = np.stack(parts)
     mean = values[:, 0].mean()
@@ -54,29 +54,29 @@ def mean_of_parts(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def parts_for(n: int, m: int) -> tuple[int, ...]:
-    """Into how many subsets a size curve divides n and m examples: below `GROUPS` examples only the whole."""
+    """The numbers of subsets of a size curve of n and m examples: below `GROUPS` examples the whole only."""
     return PARTS if min(n, m) >= GROUPS else (1,)
 
 
 def groups_for(n: int, m: int, at_least: int, groups: int = GROUPS) -> int:
-    """Into how many groups to deal n and m examples; 1 where fewer than `at_least` would remain without one."""
+    """The number of groups of n and m examples; 1 if fewer than `at_least` would remain with a group left out."""
     smaller = min(n, m)
     groups = min(groups, smaller)
     return groups if smaller - -(-smaller // groups) >= at_least else 1
 
 
 BLOCK = 2**20
-"""Entries of a matrix over pairs of examples that are held at a time: 8 MB."""
+"""Entries per block of a matrix over pairs of examples: 8 MB."""
 
 
 def sorted_by_group(points: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points group by group, those that `group_of` numbers 0, 1, …, and the sizes of the groups (G,)."""
+    """The points sorted by the group that `group_of` assigns, and the sizes of the groups (G,)."""
     members = [points[g::groups] for g in range(groups)]
     return np.concatenate(members), np.array([len(member) for member in members])
 
 
 def blocks(sizes: np.ndarray, columns: int) -> Iterator[tuple[int, int, int]]:
-    """(group, start, end) of blocks of sorted rows, each within one group and of about `BLOCK` entries."""
+    """(group, start, end) of blocks of sorted rows, each within one group and of at most `BLOCK` entries or one row."""
     rows = max(BLOCK // columns, 1)
     for group, (size, end) in enumerate(zip(sizes, np.cumsum(sizes), strict=True)):
         for start in range(end - size, end, rows):

@@ -1,4 +1,4 @@
-"""One number with what makes it comparable: the row of the tidy results table that a metric fills in."""
+"""The result of a metric: a number with the fields of its row in the tidy results table."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,13 +10,13 @@ Status = Literal["ok", "diverged", "not_applicable", "not_converged", "suspect",
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a metric returns.
+    """One number that a metric returns.
 
-    `variant` holds everything that makes two numbers incomparable when it differs (extractor and its digest, K, p,
-    representation, …); `std_error` is the sampling error of this one measurement, None where it is not estimated, and
-    `mc_error` the part that more draws by the estimator itself would remove, None where it draws nothing. `direction`
-    "none" means that the number is shown but models are not ranked by it. A status other than `ok` comes with a reason;
-    `suspect` and `not_converged` may keep their value.
+    `variant` holds everything that makes two numbers incomparable if it differs (extractor and its digest, K, p,
+    representation, …). `std_error` is the sampling error of this measurement, None if it is not estimated; `mc_error`
+    is the part of it that more draws by the estimator would remove, None if it draws nothing. With `direction` "none"
+    the number is shown but models are not ranked by it. A status other than `ok` has a reason; measurements that are
+    `suspect` or `not_converged` may have a value.
     """
 
     metric: str

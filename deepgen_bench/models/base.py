@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -176,7 +176,7 @@ class Recorded(Protocol):
     def representation(self) -> str: ...
 
     @property
-    def bound(self) -> str | None: ...
+    def bound(self) -> Literal["exact", "lower", "estimate"] | None: ...
 
 
 FAMILY_NAMES: dict[type, str] = {

@@ -75,7 +75,7 @@ class External(GenerativeModel):
         self.representation = settings.representation or "grey"  # type: ignore[misc]
 
     @property
-    def bound(self) -> str | None:
+    def bound(self) -> Literal["exact", "lower", "estimate"] | None:
         return self.settings.bound
 
     def groups(self, replicates: list[int]) -> list[list[int]]:

@@ -46,7 +46,7 @@ def density(model: GenerativeModel, axes: list[np.ndarray], seed: int) -> tuple[
 def _flow_density(model: Any, x: np.ndarray) -> np.ndarray:
     import torch
 
-    from deepgen_bench.metrics.likelihood.diffusion_likelihood import flow_log_likelihood
+    from deepgen_bench.metrics.likelihood.diffusion import flow_log_likelihood
 
     return np.exp(flow_log_likelihood(model, torch.as_tensor(x[None], dtype=torch.float32), FLOW_STEPS))
 

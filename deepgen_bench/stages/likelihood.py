@@ -71,7 +71,7 @@ class LikelihoodJob:
         )
 
     def measure_checkpoints(self, replicate: Replicate, annealed: bool) -> Measured:
-        from deepgen_bench.metrics.likelihood import model_likelihood
+        from deepgen_bench.metrics.likelihood import by_family
 
         block = self.block
         settings = block.store.experiment.likelihood
@@ -83,9 +83,7 @@ class LikelihoodJob:
             if digest not in known:
                 model = None if block.spec.role == "oracle" else replicate.model(checkpoint, self.device)
                 audit = annealed and digest == replicate.info["checkpoints"][FINAL]
-                known[digest] = model_likelihood.measure(
-                    model, block.spec.family_name, self.held_out, settings, block.source.exact_density, audit
-                )
+                known[digest] = by_family.measure(model, self.held_out, settings, block.source.exact_density, audit)
             likelihoods = known[digest]
             rows += block.rows(replicate, checkpoint, likelihoods.measurements)
             vectors |= {VectorName.at_checkpoint(name, checkpoint): v for name, v in likelihoods.vectors.items()}

@@ -1,2 +1,2 @@
-"""Metrics on features of images: Fréchet and kernel distances, Inception score, precision and recall, and the
-extractors."""
+"""Metrics on features of images (Fréchet and kernel distances, Inception score, precision and recall, density and
+coverage), and the feature extractors."""

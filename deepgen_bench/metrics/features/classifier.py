@@ -1,4 +1,4 @@
-"""A small classifier trained on a dataset's own labels: the feature extractor for images that Inception never saw."""
+"""A small classifier trained on the labels of a dataset: a feature extractor for images unlike those of Inception."""
 
 import copy
 from functools import cached_property
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepgen_bench.datasets.spec import DataSpec
-from deepgen_bench.metrics.context import Features, check_images
-from deepgen_bench.metrics.features.networks import in_batches, without_onednn
+from deepgen_bench.metrics.context import Features
+from deepgen_bench.metrics.features.networks import check_images, in_batches, without_onednn
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import canonical_json, sha256_of, write_bytes
 
@@ -32,10 +32,10 @@ class Network(nn.Module):
         channels, height, width = spec.shape
         assert spec.levels is not None and spec.classes is not None
         self.scale = spec.levels - 1
-        # images of 28 pixels and more are halved twice, 8x8 digits once
+        # images of 16 pixels and more (28x28, 32x32) are halved twice, 8x8 digits once
         self.halvings = 2 if min(height, width) >= 16 else 1
         flat = 32 * (height >> self.halvings) * (width >> self.halvings)
-        # built on the meta device and filled below, so that torch's global generator is not touched
+        # built on the meta device and initialised below, so that the global generator of torch is not used
         self.conv1 = nn.Conv2d(channels, 16, 3, padding=1, device="meta")
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1, device="meta")
         self.feature = nn.Linear(flat, FEATURES, device="meta")
@@ -57,7 +57,7 @@ class Network(nn.Module):
 
 
 class Classifier:
-    """A trained network as a feature extractor; `digest` is the SHA-256 of its weights."""
+    """A trained network as a feature extractor (`Extractor`); `digest` is the SHA-256 of its weights."""
 
     name = "classifier"
 
@@ -84,7 +84,7 @@ class Classifier:
         return float((logits.argmax(axis=1) == labels).mean())
 
     def save(self, path: Path) -> None:
-        # one metadata key: safetensors writes several in an order that differs from process to process
+        # a single metadata key, because safetensors writes several in an order that differs between processes
         data = safetensors.save(self._tensors(), {"classifier": canonical_json({"spec": self.spec.to_json()})})
         write_bytes(path, data)
 
@@ -101,7 +101,7 @@ class Classifier:
             raise UserError(f"{path}: no such file") from None
         except MemoryError:
             raise
-        except Exception as error:  # what a specification made by hand leads to is no closed list
+        except Exception as error:  # an edited specification can raise anything
             raise UserError(f"{path}: not a saved classifier ({type(error).__name__})") from None
         return cls(spec, network, device)
 
@@ -119,12 +119,12 @@ def train_classifier(
     seed: int,
     device: str = "cpu",
 ) -> Classifier:
-    """Train on uint8 levels (n, c, h, w) with labels 0 … classes - 1 (n,), and keep the epoch best on validation.
+    """Train on uint8 levels (n, c, h, w) with labels 0 … classes - 1 (n,), and return the best epoch's classifier.
 
-    Adam with a linearly falling learning rate for 200,000 presentations (2 to 40 epochs), chosen by validation
-    cross-entropy; 8x8 digits and MNIST come to about 99 % of their test sets, in 3 and 30 seconds on one thread.
-    Every random number comes from a generator of this call and every sum is rounded in the same way, so equal inputs
-    give equal bits on a CPU: its digest says which numbers of two machines are comparable.
+    Adam with a linearly decaying learning rate for 200,000 presentations (2 to 40 epochs); the epoch is chosen by
+    validation cross-entropy. On 8x8 digits and MNIST the test accuracy is about 99 %, after 3 and 30 seconds on one
+    thread. Random numbers come from a generator of this call and the order of sums is fixed, so equal inputs give equal
+    bits on a CPU: numbers of two machines are comparable if the digests agree.
     """
     if spec.support == "continuous" or len(spec.shape) != 3 or not spec.levels or not spec.classes:
         raise UserError(f"spec: a classifier needs images with levels and classes, found {spec}")

@@ -1,4 +1,4 @@
-"""Fidelity: the family that compares the distributions of features, with a sampling error for every number."""
+"""The fidelity family: comparisons of feature distributions, each with a sampling error."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,24 +12,25 @@ from deepgen_bench.datasets.spec import Support
 from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.context import Context, Extractor, Features, as_vectors
 from deepgen_bench.metrics.estimate import Estimate, Sized
+from deepgen_bench.metrics.family import MetricFamily, MetricSettings
 from deepgen_bench.metrics.features.frechet import frechet_curve
 from deepgen_bench.metrics.features.inception_score import SPLITS, inception_score
 from deepgen_bench.metrics.features.kernel import kernel_curve
 from deepgen_bench.metrics.features.neighbours import density_coverage, precision_recall
 from deepgen_bench.metrics.measurement import Direction, Measurement
-from deepgen_bench.plugins import Settings, not_identity
+from deepgen_bench.plugins import not_identity
 from deepgen_bench.runtime.errors import UserError
 
 RANKED_EXAMPLES = 10
-"""Examples for each feature that the Fréchet distance needs to rank: of fewer, too little variation beats the truth."""
+"""Examples per feature for which the Fréchet distance is ranked: with fewer, too little variation beats the truth."""
 
-Found = list[Sized] | Estimate | TooFewExamples
-"""What an estimator finds: a size curve, one estimate from the whole samples, or why there is none."""
+Result = list[Sized] | Estimate | TooFewExamples
+"""The result of an estimator: a size curve, one estimate from the whole samples, or the reason why there is none."""
 
 ExtractorName = Literal["data", "classifier", "inception"]
 
 
-class FidelitySettings(Settings):
+class FidelitySettings(MetricSettings):
     extractors: tuple[ExtractorName, ...] | None = Field(
         default=None, min_length=1, description="features; by default the classifier, or data where there are no labels"
     )
@@ -39,17 +40,17 @@ class FidelitySettings(Settings):
     inception_weights: Path | None = not_identity(default=None, description="if not in torch's cache")
 
     def possible(self, support: Support, has_labels: bool) -> tuple[ExtractorName, ...]:
-        """The extractors that data of this kind can have."""
+        """The extractors that are available for data of this kind."""
         if support == "continuous":
             return ("data",)
         return ("data", "classifier", "inception") if has_labels else ("data", "inception")
 
     def extractors_for(self, support: Support, has_labels: bool) -> tuple[ExtractorName, ...]:
-        """The extractors asked for; if none are named, a classifier where there are labelled images, else the data."""
+        """The configured extractors; by default a classifier for labelled images, else the data themselves."""
         return self.extractors or ("classifier" if "classifier" in self.possible(support, has_labels) else "data",)
 
     def check(self, support: Support, has_labels: bool) -> None:
-        """Raise `UserError` if an extractor is named that this data cannot have."""
+        """Raise `UserError` if a configured extractor is not available for data of this kind."""
         possible = self.possible(support, has_labels)
         for name in self.extractors or ():
             if name not in possible:
@@ -57,26 +58,26 @@ class FidelitySettings(Settings):
                 raise UserError(f"extractors: {name} does not work on {kind}; valid here: {', '.join(possible)}")
 
 
-class Fidelity:
+class Fidelity(MetricFamily[FidelitySettings]):
     """Per extractor frechet_distance and kernel_distance at n, n/2 and n/4, frechet_distance_infinity, precision,
-    recall, density and coverage, and inception_score where it has logits.
+    recall, density and coverage, and inception_score if it has logits.
 
-    An extractor that the context does not offer is left out: images without labels have no classifier, vectors have
-    only `data`. `seconds` of the Fréchet distance, which comes first, include the extraction of the features.
+    An extractor that the context lacks is skipped: images without labels have no classifier, vectors have only `data`.
+    `seconds` of the Fréchet distance, which comes first, include the extraction of the features.
     """
 
     Settings = FidelitySettings
 
     def __init__(self, settings: FidelitySettings):
-        self.settings = settings
-        # held with their arrays, so that an identity is not reused while the entry lives
+        super().__init__(settings)
+        # stored with their arrays, so that the `id` of an array is not reused while its entry exists
         self._reference: dict[tuple[str, int, int], tuple[np.ndarray, Features]] = {}
 
     def measure(self, real: np.ndarray, generated: np.ndarray, context: Context) -> list[Measurement]:
         """Measure the first n of `real` and `generated`, both as stored; n is the smallest of both and the setting.
 
-        What n is too small for comes with status `not_applicable`. Features of the same array `real` are extracted
-        once.
+        A metric for which n is too small has the status `not_applicable`. Features of the same array `real` are
+        extracted once.
         """
         n = min(self.settings.n, len(real), len(generated))
         rows = []
@@ -113,32 +114,32 @@ def measure_features(
     settings: FidelitySettings,
     extraction_seconds: float = 0.0,
 ) -> list[Measurement]:
-    """All metrics of the family on extracted features. What the samples are too small for is `not_applicable`."""
+    """All metrics of the family on extracted features; those for which there are too few examples `not_applicable`."""
     x, y, logits = real.features, generated.features, generated.logits
     rows: list[Measurement] = []
 
-    def add(compute: Callable[[], Sequence[Found]], *metrics: str, before: float = 0.0, **options: int) -> None:
+    def add(compute: Callable[[], Sequence[Result]], *metrics: str, before: float = 0.0, **options: int) -> None:
         start = perf_counter()
-        found: Sequence[Found]
+        results: Sequence[Result]
         try:
-            found = compute()
+            results = compute()
         except TooFewExamples as error:
-            found = [error] * len(metrics)
+            results = [error] * len(metrics)
         seconds = before + perf_counter() - start
-        for metric, results in zip(metrics, found, strict=True):
-            for n, m, result in results if isinstance(results, list) else [(len(x), len(y), results)]:
-                known = result if isinstance(result, Estimate) else None
+        for metric, result in zip(metrics, results, strict=True):
+            for n, m, outcome in result if isinstance(result, list) else [(len(x), len(y), result)]:
+                estimate = outcome if isinstance(outcome, Estimate) else None
                 rows.append(
                     Measurement(
                         metric=metric,
-                        value=known.value if known else None,
+                        value=estimate.value if estimate else None,
                         variant={**variant, **options},
-                        std_error=known.std_error if known else None,
+                        std_error=estimate.std_error if estimate else None,
                         direction=_direction(metric, variant["extractor"] == "data", min(n, m), x.shape[-1]),
                         n_real=n,
                         n_generated=m,
-                        status="ok" if known else "not_applicable",
-                        reason="" if known else str(result),
+                        status="ok" if estimate else "not_applicable",
+                        reason="" if estimate else str(outcome),
                         seconds=seconds,
                     )
                 )
@@ -147,19 +148,18 @@ def measure_features(
     if logits is not None:
         add(lambda: [inception_score(logits)], "inception_score", splits=SPLITS)
     add(lambda: [kernel_curve(x, y)], "kernel_distance")
-    k = settings.precision_recall_k
+    k, density_k = settings.precision_recall_k, settings.density_k
     add(lambda: precision_recall(x, y, k), "precision", "recall", k=k)
-    ball = settings.density_k
-    add(lambda: density_coverage(x, y, ball), "density", "coverage", k=ball)
+    add(lambda: density_coverage(x, y, density_k), "density", "coverage", k=density_k)
     return rows
 
 
 def _direction(metric: str, raw: bool, n: int, d: int) -> Direction:
-    """Which way is better, of a metric on `raw` data or on features, from `n` examples of `d` coordinates."""
+    """The direction of a metric on `raw` data or on features, from `n` examples of `d` coordinates."""
     if metric == "density":
-        return "none"  # above 1 is crowding: a single point in the middle has the most
+        return "none"  # above 1 samples crowd: a single point in the middle of the data has the largest density
     if metric not in ("frechet_distance", "frechet_distance_infinity", "kernel_distance"):
         return "max"
-    # of raw data the Fréchet distance sees two moments and the cubic kernel three: a check, not a rank
+    # on raw data the Fréchet distance compares two moments and the cubic kernel three: shown, but not ranked
     biased = metric == "frechet_distance" and n < RANKED_EXAMPLES * d
     return "none" if raw or biased else "min"

@@ -1,13 +1,13 @@
-"""Fréchet distance between the Gaussians with the two samples' moments.
+"""Fréchet distance between the Gaussians with the moments of two samples.
 
 For covariances C1 = A'A and C2 = B'B, tr (C1 C2)^1/2 is the nuclear norm of A B' (the singular values of A B' are the
-square roots of the eigenvalues of C1 C2). So the distance needs a factor of each covariance and one set of singular
-values, or one factor and the eigenvalues of A C2 A', their squares; a matrix square root of the product, which is not
-symmetric and fails on singular covariances, is never formed.
+square roots of the eigenvalues of C1 C2). So the distance needs a factor of each covariance and the singular values of
+a product, or one factor and the eigenvalues of A C2 A', which are their squares. The matrix square root of the product
+C1 C2, which is not symmetric and fails on singular covariances, is not needed.
 
 The estimate from samples is biased upwards, in leading order by a term in 1/n, which a line through the estimates at n,
-n/2 and n/4 removes. Errors are those of the group jackknife: halves and quarters are unions of its groups, so that what
-is left out is left out everywhere, and the extrapolation has an error too.
+n/2 and n/4 removes. Errors are those of the group jackknife. Halves and quarters are unions of its groups, so a group
+is left out of all of them, and the extrapolation has an error too.
 """
 
 from collections.abc import Iterator
@@ -22,21 +22,22 @@ from deepgen_bench.metrics.jackknife import GROUPS, group_of
 from deepgen_bench.runtime.errors import UserError
 
 FEWER_GROUPS = 12
-"""Above `LARGE_DIMENSION`, where every group costs a large singular value decomposition; four quarters share them."""
+"""Groups above `LARGE_DIMENSION`, where each costs a large decomposition; a multiple of four, for the quarters."""
 
 LARGE_DIMENSION = 512
 
 SMALL = 256
-"""Up to here singular values take no longer than the eigenvalues of a Gram matrix, which take a quarter at 2,048."""
+"""Largest rank for singular values. Above it eigenvalues of a Gram matrix are faster: at 2,048 by a factor of four."""
 
 GRAM_TOLERANCE = 3e-7
-"""Of the distance: what those eigenvalues may cost it in accuracy; they hold the squares, and half of the digits."""
+"""Accepted relative error of the distance from these eigenvalues, which are squares and so have half of the digits."""
 
-PIECE = 64
-"""Rows of a covariance that are compared with its columns at once."""
+BLOCK_ROWS = 64
+"""Rows of a covariance that are compared with its columns at a time."""
 
 ROUNDINGS = 32
-"""Of |C1| |C2| or the largest eigenvalue; three times what was found for spectra 1/i to 1/i³ in 300 to 768 numbers."""
+"""Rounding errors of an eigenvalue, in units of machine epsilon times |C1| |C2| or the largest eigenvalue: three times
+the largest ones measured for spectra 1/i to 1/i³ in 300 to 768 dimensions."""
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +53,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> Estimate:
 
     The square of the 2-Wasserstein distance between Gaussians (Dowson and Landau 1982), on Inception features the FID
     (Heusel et al. 2017, eq. 6). In squared units of the features. Biased upwards at small n: compare equal n only. The
-    error does not know of that bias; where the distributions are equal it is conservative by a factor of about 1.5.
+    error does not include that bias; for equal distributions it is conservative by a factor of about 1.5.
     """
     real, generated = _centred_pair(real, generated)
     groups = groups_for(len(real), len(generated), at_least=2, groups=_groups(real))
@@ -62,7 +63,7 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> Estimate:
 def frechet_distance_infinity(real: np.ndarray, generated: np.ndarray) -> Estimate:
     """The Fréchet distance extrapolated to infinite n and m, as in `frechet_curve`.
 
-    Can be negative near 0. Raises `TooFewExamples` where the curve has fewer than two sizes above d.
+    Can be negative near 0. Raises `TooFewExamples` if the curve has fewer than two sizes above d.
     """
     curve = frechet_curve(real, generated)
     if isinstance(curve.infinity, TooFewExamples):
@@ -71,7 +72,7 @@ def frechet_distance_infinity(real: np.ndarray, generated: np.ndarray) -> Estima
 
 
 class FrechetCurve(NamedTuple):
-    """The distance at n, n/2, n/4, and at infinity or why it cannot be extrapolated."""
+    """The distance at n, n/2, n/4, and its extrapolation to infinity or the reason why there is none."""
 
     sizes: list[Sized]
     infinity: Estimate | TooFewExamples
@@ -80,8 +81,8 @@ class FrechetCurve(NamedTuple):
 def frechet_curve(real: np.ndarray, generated: np.ndarray) -> FrechetCurve:
     """The Fréchet distance at n, n/2 and n/4, each the mean over the disjoint subsets of that size.
 
-    `infinity` is the intercept of a straight line in 1/n through those sizes that exceed d, by least squares (Chong and
-    Forsyth 2020, section 3; with n != m the abscissa is the mean of 1/n and 1/m). Below 20 examples at n alone.
+    `infinity` is the intercept of a straight line in 1/n through the sizes that exceed d, by least squares (Chong and
+    Forsyth 2020, section 3; with n != m the abscissa is the mean of 1/n and 1/m). Below 20 examples at n only.
     """
     real, generated = _centred_pair(real, generated)
     n, m, d = len(real), len(generated), real.shape[1]
@@ -105,16 +106,21 @@ def frechet_curve(real: np.ndarray, generated: np.ndarray) -> FrechetCurve:
 
 
 def frechet_distance_from_moments(
-    mean1: np.ndarray, covariance1: np.ndarray, mean2: np.ndarray, covariance2: np.ndarray
+    mean1: np.ndarray,
+    covariance1: np.ndarray,
+    mean2: np.ndarray,
+    covariance2: np.ndarray,
+    *,
+    names1: tuple[str, str] = ("mean1", "covariance1"),
+    names2: tuple[str, str] = ("mean2", "covariance2"),
 ) -> float:
-    """The same from stored means (d,) and covariances (d, d).
+    """The Fréchet distance from stored means (d,) and covariances (d, d), called by these names in errors.
 
     Raises `UserError` if shapes disagree or a covariance is not symmetric and positive semi-definite.
     """
-    first = _checked_moments("mean1", mean1, "covariance1", covariance1)
-    second = _checked_moments("mean2", mean2, "covariance2", covariance2)
+    first, second = _checked_moments(mean1, covariance1, *names1), _checked_moments(mean2, covariance2, *names2)
     if len(first.mean) != len(second.mean):
-        raise UserError(f"mean2: {len(second.mean)} coordinates, but mean1 has {len(first.mean)}")
+        raise UserError(f"{names2[0]}: {len(second.mean)} coordinates, but {names1[0]} has {len(first.mean)}")
     return _distance(first, second)
 
 
@@ -126,17 +132,17 @@ class _Gaussian:
 
     @classmethod
     def of(cls, points: np.ndarray) -> "_Gaussian":
-        """That of `points` (n, d), which give its factor when they are fewer than coordinates."""
+        """The Gaussian with the moments of `points` (n, d). For n <= d the centred points are the factor."""
         n, d = points.shape
         if n > d:
             return cls(*moments(points))
-        found = cls(points.mean(axis=0))
-        found.factor = (points - found.mean) / np.sqrt(n - 1)
-        return found
+        gaussian = cls(points.mean(axis=0))
+        gaussian.factor = (points - gaussian.mean) / np.sqrt(n - 1)
+        return gaussian
 
     @cached_property
     def triangular(self) -> np.ndarray | None:
-        """The factor by Cholesky, None where there is no covariance or a singular one."""
+        """The Cholesky factor, None if there is no covariance or it is singular."""
         try:
             return None if self.covariance is None else np.linalg.cholesky(self.covariance).T
         except np.linalg.LinAlgError:
@@ -158,29 +164,29 @@ class _Gaussian:
 
     @property
     def rank(self) -> int:
-        """No less than the covariance's."""
+        """An upper bound of the rank of the covariance."""
         return len(self.mean) if self.covariance is not None else len(self.factor)
 
 
 def _distance(first: _Gaussian, second: _Gaussian) -> float:
     shift = first.mean - second.mean
-    rest = float(shift @ shift) + first.trace + second.trace
+    without_cross = float(shift @ shift) + first.trace + second.trace
     if min(first.rank, second.rank) > SMALL:
         cross, error = _by_gram_matrix(first, second)
-        if 2 * error <= GRAM_TOLERANCE * (rest - 2 * cross):
-            return rest - 2 * cross
+        if 2 * error <= GRAM_TOLERANCE * (without_cross - 2 * cross):
+            return without_cross - 2 * cross
     values = np.linalg.svd(first.factor @ second.factor.T, compute_uv=False)
-    # A B' has at most half of both traces (von Neumann), so a negative value can only be rounding
-    return max(rest - 2 * float(values.sum()), 0.0)
+    # the nuclear norm of A B' is at most half of the sum of both traces (von Neumann): only rounding makes it negative
+    return max(without_cross - 2 * float(values.sum()), 0.0)
 
 
 def _by_gram_matrix(first: _Gaussian, second: _Gaussian) -> tuple[float, float]:
     """The sum of the singular values s of A B' from the eigenvalues s² of its Gram matrix A C2 A', and a bound on its
     error.
 
-    Where A is triangular C2 needs no factor, and LAPACK forms that matrix in a third of two products' operations, with
-    rounding relative to |C1| |C2|. Each eigenvalue is off by e, at most some `ROUNDINGS` of that, and so s by at most
-    e / s and the root of e. The bound is infinite where one is further below 0: then C2 is no covariance.
+    If A is triangular, C2 needs no factor, and LAPACK forms that matrix in a third of the operations of two products,
+    with rounding errors relative to |C1| |C2|. The error e of each eigenvalue is at most `ROUNDINGS` of these, and that
+    of s at most e / s and the root of e. The bound is infinite if an eigenvalue is below -e: then C2 is no covariance.
     """
     from scipy.linalg import eigvalsh, lapack
 
@@ -193,12 +199,12 @@ def _by_gram_matrix(first: _Gaussian, second: _Gaussian) -> tuple[float, float]:
         narrow = product if product.shape[0] <= product.shape[1] else product.T
         gram = narrow @ narrow.T
     squares = eigvalsh(gram, lower=False, overwrite_a=True, check_finite=False)
-    off = ROUNDINGS * np.finfo(float).eps * max(squares[-1], scale)
-    if squares[0] < -off:
+    error = ROUNDINGS * np.finfo(float).eps * max(squares[-1], scale)
+    if squares[0] < -error:
         return np.nan, np.inf
     values = np.sqrt(np.maximum(squares, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(values.sum()), float(np.fmin(np.sqrt(off), off / values).sum())
+        return float(values.sum()), float(np.fmin(np.sqrt(error), error / values).sum())
 
 
 def _centred_pair(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,29 +218,29 @@ def _groups(points: np.ndarray) -> int:
 
 
 def _without_groups(real: np.ndarray, generated: np.ndarray, groups: int) -> np.ndarray:
-    """The distance, then with each group of both samples left out, (1 + groups,); only the distance for one group."""
+    """The distance, then with each group of both samples left out, (1 + groups,); for one group the distance only."""
     pairs = zip(_gaussians(real, groups), _gaussians(generated, groups), strict=True)
     return np.array([_distance(first, second) for first, second in pairs])
 
 
 def _gaussians(points: np.ndarray, groups: int) -> Iterator[_Gaussian]:
-    """That of all points, then those without each group."""
+    """The Gaussian of all points, then with each group left out."""
     yield _Gaussian.of(points)
     group = group_of(len(points), groups)
     for g in range(groups if groups > 1 else 0):
-        # from the rest itself: subtracting a group that holds an outlier from sums over all would leave rounding noise
+        # from the remaining points, because subtracting a group with an outlier from the total sums loses digits
         yield _Gaussian.of(points[group != g])
 
 
 def _inverse_sizes(n: int, m: int, groups: int) -> np.ndarray:
-    """Mean of 1/n and 1/m, then with each group left out, (1 + groups,); only the mean for one group."""
+    """Mean of 1/n and 1/m, then with each group left out, (1 + groups,); for one group the mean only."""
     if groups == 1:
         return np.array([(1 / n + 1 / m) / 2])
     left = [np.append(size, size - np.bincount(group_of(size, groups))) for size in (n, m)]
     return (1 / left[0] + 1 / left[1]) / 2
 
 
-def _checked_moments(mean_name: str, mean: np.ndarray, covariance_name: str, covariance: np.ndarray) -> _Gaussian:
+def _checked_moments(mean: np.ndarray, covariance: np.ndarray, mean_name: str, covariance_name: str) -> _Gaussian:
     mean = np.asarray(mean)
     if mean.ndim != 1:
         raise UserError(f"{mean_name}: shape {mean.shape}, expected (d,)")
@@ -242,9 +248,9 @@ def _checked_moments(mean_name: str, mean: np.ndarray, covariance_name: str, cov
     covariance = as_points(covariance_name, covariance)
     if covariance.shape != (len(mean), len(mean)):
         raise UserError(f"{covariance_name}: shape {covariance.shape}, expected {(len(mean), len(mean))}")
-    # in pieces that stay in a processor's cache
-    pieces = [slice(start, start + PIECE) for start in range(0, len(mean), PIECE)]
-    asymmetry = max(np.abs(covariance[piece] - covariance[:, piece].T).max() for piece in pieces)
+    # in blocks that fit a processor's cache
+    blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(mean), BLOCK_ROWS)]
+    asymmetry = max(np.abs(covariance[block] - covariance[:, block].T).max() for block in blocks)
     if asymmetry > 1e-6 * max(covariance.max(), -covariance.min()):
         raise UserError(f"{covariance_name}: not symmetric, entries differ by {asymmetry:.3g}")
     return _Gaussian(mean, covariance, covariance_name)

@@ -1,4 +1,4 @@
-"""The Inception network of 2015-12-05 (torch-fidelity's `inception-v3-compat`), by which FID and IS are defined."""
+"""The Inception network of 2015-12-05 (torch-fidelity's `inception-v3-compat`), which defines FID and IS."""
 
 import io
 from pathlib import Path
@@ -7,20 +7,19 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 
-from deepgen_bench.metrics.context import Features, check_images
+from deepgen_bench.metrics.context import Features
 from deepgen_bench.metrics.features.inception_weights import WEIGHTS_SHA256, published, read_weights
-from deepgen_bench.metrics.features.networks import in_batches
+from deepgen_bench.metrics.features.networks import check_images, in_batches
 from deepgen_bench.runtime.errors import UserError
 
 BATCH = 64
 
 
 class Inception:
-    """Images to the 2,048 pooled features (FID, KID, precision and recall) and 1,008 logits without bias (IS).
+    """Maps images to 2,048 pooled features (FID, KID, precision and recall) and 1,008 logits without bias (IS).
 
-    Takes uint8 levels 0 … `levels` - 1, grey or colour; levels are stretched to 0 … 255 and rounded, grey is repeated
-    in three channels, and the network itself resizes to 299 x 299 as TensorFlow 1 did: images must not be resized
-    before.
+    Takes uint8 levels 0 … `levels` - 1, grey or colour. Levels are scaled to 0 … 255 and rounded, grey is repeated in
+    three channels, and the network resizes to 299 x 299 as TensorFlow 1 did: images must not be resized before.
     """
 
     name = "inception"
@@ -44,8 +43,8 @@ def load_inception(
 ) -> Inception:
     """The extractor with its published weights: from `weights`, else torch's cache, else downloaded into that cache.
 
-    The file is a pickle, so it is opened only if its SHA-256 is `expected_sha256`, and for tensors only. Raises
-    `UserError` if it is not, or if the download fails, with the address and the place to put the file.
+    The file is a pickle, so it is opened only if its SHA-256 is `expected_sha256`, and as tensors only. Raises
+    `UserError` if it differs, or if the download fails, with the address and the path where the file is expected.
     """
     data = read_weights(weights, expected_sha256)
     return Inception(_network(data, published(weights).path), expected_sha256, device, levels)
@@ -54,10 +53,10 @@ def load_inception(
 def _network(data: bytes, path: Path) -> torch.nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    # building the layers draws an initialisation, from the global generator, that the weights then replace
+    # building the layers draws an initialisation from the global generator, which the weights then replace
     with torch.random.fork_rng(devices=[]):
         try:
-            # torch-fidelity unpickles whatever it is given, so it is given what has been read as mere tensors
+            # torch-fidelity unpickles any file, so it gets one that was written from tensors only
             tensors = io.BytesIO()
             torch.save(torch.load(io.BytesIO(data), weights_only=True), tensors)
             tensors.seek(0)

@@ -1,4 +1,4 @@
-"""Inception score of class predictions."""
+"""Inception score from class predictions."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ from deepgen_bench.metrics.jackknife import jackknife_error
 from deepgen_bench.runtime.errors import UserError
 
 SPLITS = 10
-"""Splits of the inception score, as in all published scores: more splits give lower values."""
+"""Number of parts of the sample, as in all published scores: more parts give lower values."""
 
 FEWEST = 10
-"""Examples of a split from which its score has an error."""
+"""Smallest number of examples of a part for which an error is computed."""
 
 
 def inception_score(logits: np.ndarray, splits: int = SPLITS) -> Estimate:
     """exp(mean KL(p(y|x) || p(y))) of `logits` (n, classes), n >= `splits`, averaged over `splits` parts.
 
-    Salimans et al. 2016, section 4. Part s holds examples s, s + splits, …; samples are independent, so shuffling them
-    would change nothing. Between 1 and the number of classes; biased downwards when the parts are small. The error is
-    that of the delete-one jackknife within each part, None where a part has fewer than 10 examples, from which it would
-    be too small; the spread over parts that papers print after the score is not a standard error.
+    Salimans et al. 2016, section 4. Part s holds examples s, s + splits, …; samples are independent, so no shuffling is
+    needed. The score is between 1 and the number of classes, and biased downwards if the parts are small. The error is
+    that of the delete-one jackknife within each part, None if a part has fewer than 10 examples, for which it would be
+    too small. The spread over parts that papers report after the score is not a standard error.
     """
     if splits < 1:
         raise UserError(f"splits: {splits}, must be at least 1")
@@ -34,7 +34,7 @@ def inception_score(logits: np.ndarray, splits: int = SPLITS) -> Estimate:
 
 
 def _score(logits: np.ndarray) -> Estimate:
-    """One part: exp(H(mean p) - mean H(p))."""
+    """The score of one part: exp(H(mean p) - mean H(p))."""
     n = len(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -44,11 +44,11 @@ def _score(logits: np.ndarray) -> Estimate:
     value = float(np.exp(total_entropy / n + _entropy(total / n)))
     if n < FEWEST:
         return Estimate(value, None)
-    rest = np.maximum(total - p, 0) / (n - 1)  # the mean prediction without each example
-    left_out = np.exp((total_entropy - negative_entropy) / (n - 1) + _entropy(rest))
+    means = np.maximum(total - p, 0) / (n - 1)  # the mean prediction without each example
+    left_out = np.exp((total_entropy - negative_entropy) / (n - 1) + _entropy(means))
     return Estimate(value, float(jackknife_error(left_out)))
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    """In nats, over the last axis; 0 log 0 = 0."""
+    """Entropy in nats over the last axis, with 0 log 0 = 0."""
     return -(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Where the published weights of the Inception network lie, and whether a file holds them. Imports no torch."""
+"""Location, download and verification of the published weights of the Inception network. Imports no torch."""
 
 import os
 from pathlib import Path
@@ -14,20 +14,20 @@ WEIGHTS_SIZE = 95_628_359
 
 
 def published(weights: Path | None = None, expected_sha256: str = WEIGHTS_SHA256) -> Download:
-    """The weights at `weights`, by default where torch and torch-fidelity keep them."""
+    """The file at `weights`, by default in the cache of torch and torch-fidelity."""
     cache = os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME") or "~/.cache", "torch")
     path = weights or Path(cache, "hub", "checkpoints", WEIGHTS_NAME)
     return Download(path.expanduser(), (WEIGHTS_URL,), f"sha256:{expected_sha256}")
 
 
 def check_weights(weights: Path | None = None) -> None:
-    """Raise `UserError` if the weights are not those; they may be missing where they can be downloaded to."""
+    """Raise `UserError` if the file does not hold the published weights. It may be missing from the default cache."""
     if weights is not None or published().present:
         read_weights(weights)
 
 
 def read_weights(weights: Path | None = None, expected_sha256: str = WEIGHTS_SHA256) -> bytes:
-    """The weights' bytes, downloaded if `weights` is None and they are missing.
+    """The bytes of the weights, downloaded if `weights` is None and they are missing.
 
     Raises `UserError` unless their SHA-256 is the expected one.
     """

@@ -1,7 +1,7 @@
 """Squared kernel distances (maximum mean discrepancy): U-statistics of whole samples, with a group jackknife.
 
-Sums of the kernel over pairs of groups are all that the statistic of any union of groups needs. So one pass over the
-kernel matrices gives the value, its values with a group left out, and those of halves and quarters.
+The statistic of any union of groups is a function of the sums of the kernel over pairs of groups. So one pass over the
+kernel matrices gives the value, the values with a group left out, and those of halves and quarters.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,10 @@ Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def kernel_distance(real: np.ndarray, generated: np.ndarray) -> Estimate:
     """Unbiased squared MMD with the kernel (x·y/d + 1)^3 of `real` (n, d) and `generated` (m, d), both at least 2.
 
-    Bińkowski et al. 2018, section 4 (on Inception features: KID). It is the U-statistic of the whole samples: the same
-    expectation as the usual mean over random subsets, a smaller variance, and nothing to draw. 0 in the mean for equal
-    distributions, so single values can be negative. The error is conservative there, by a factor of about 1.5.
+    Bińkowski et al. 2018, section 4 (on Inception features: KID). This is the U-statistic of the whole samples: it has
+    the same expectation as the usual mean over random subsets, a smaller variance, and no random numbers. Its
+    expectation for equal distributions is 0, so values can be negative; there the error is conservative by a factor of
+    about 1.5.
     """
     real, generated = as_pair(real, generated, at_least=2)
     return _estimates(real, generated, _cubic, (1,))[0]
@@ -39,7 +40,7 @@ def kernel_distance(real: np.ndarray, generated: np.ndarray) -> Estimate:
 def kernel_curve(real: np.ndarray, generated: np.ndarray) -> list[Sized]:
     """`kernel_distance` at n, n/2 and n/4: the means over the disjoint subsets of that size.
 
-    Below 20 examples at n alone. Its expectation does not depend on n, which sets it apart from other metrics.
+    Below 20 examples at n only. Unlike that of other metrics, its expectation does not depend on n.
     """
     real, generated = as_pair(real, generated, at_least=2)
     parts = parts_for(len(real), len(generated))
@@ -51,13 +52,13 @@ def gaussian_mmd(x: np.ndarray, y: np.ndarray, width: float) -> Estimate:
     """Unbiased squared MMD of `x` (n, d) and `y` (m, d), both at least 2, with a mean of Gaussian kernels.
 
     The kernel is the mean of exp(-|x-y|²/(2 (width·s)²)) over s = 1/8, 1/4, 1/2, 1, 2, so between 0 and 1 and without
-    unit; `width` is in the unit of the data. Gretton et al. 2012, eq. 3; a mixture of widths as in Li et al. 2015.
-    0 in the mean for equal distributions, where the error is conservative by a factor of about 1.5.
+    unit; `width` is in the unit of the data. Gretton et al. 2012, eq. 3; a mixture of widths as in Li et al. 2015. Its
+    expectation for equal distributions is 0, and there the error is conservative by a factor of about 1.5.
     """
     x, y = as_pair(x, y, at_least=2, names=("x", "y"))
     if not (np.isfinite(width) and width > 0):
         raise UserError(f"width: {width}, must be positive and finite")
-    # distances from products lose digits far from the origin, and a mean may lie there for a single point
+    # distances from products lose digits far from the origin; the median, unlike the mean, is robust to an outlier
     centre, scale = np.median(x, axis=0), np.sqrt(8) * width
     x, y = (x - centre) / scale, (y - centre) / scale
 
@@ -65,8 +66,8 @@ def gaussian_mmd(x: np.ndarray, y: np.ndarray, width: float) -> Estimate:
         norms = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
         k = np.exp(-np.maximum(norms - 2 * (a @ b.T), 0))  # s = 2
         total = k.copy()
-        for _ in range(4):  # half the width: the fourth power
-            np.maximum(k, 1e-70, out=k)  # so that no product is subnormal, which is slow
+        for _ in range(4):  # half the width is the fourth power
+            np.maximum(k, 1e-70, out=k)  # avoids subnormal products, which are slow
             k *= k
             k *= k
             total += k
@@ -79,11 +80,11 @@ def _cubic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     k = a @ b.T
     k /= a.shape[1]
     k += 1
-    return k * k * k  # numpy's power is many times slower
+    return k * k * k  # the power of numpy is many times slower
 
 
 def _estimates(x: np.ndarray, y: np.ndarray, kernel: Kernel, parts: tuple[int, ...]) -> list[Estimate]:
-    """The U-statistic as mean over disjoint subsets, for each number of subsets in `parts`."""
+    """The U-statistic as the mean over disjoint subsets, for each number of subsets in `parts`."""
     groups = groups_for(len(x), len(y), at_least=2)
     x, sizes_x = sorted_by_group(x, groups)
     y, sizes_y = sorted_by_group(y, groups)
@@ -93,7 +94,7 @@ def _estimates(x: np.ndarray, y: np.ndarray, kernel: Kernel, parts: tuple[int, .
     across = _sums_across(x, sizes_x, y, sizes_y, kernel), np.outer(sizes_x, sizes_y)
 
     def statistics(subset: np.ndarray) -> np.ndarray:
-        """Of the groups in `subset` (G,), then with each of them left out."""
+        """The statistic of the groups in `subset` (G,), then with each of them left out."""
         chosen = subset[None]
         if groups > 1:
             chosen = np.vstack([chosen, subset - np.eye(groups)[subset > 0]])
@@ -111,7 +112,7 @@ def _estimates(x: np.ndarray, y: np.ndarray, kernel: Kernel, parts: tuple[int, .
 
 
 def _sums_across(x: np.ndarray, sizes_x: np.ndarray, y: np.ndarray, sizes_y: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """Sums of the kernel over the pairs of each group of x with each of y, (G, G)."""
+    """Sums of the kernel over the pairs of each group of x with each group of y, (G, G)."""
     groups = len(sizes_x)
     column_group = np.repeat(np.arange(groups), sizes_y)
     sums = np.zeros((groups, groups))
@@ -121,7 +122,7 @@ def _sums_across(x: np.ndarray, sizes_x: np.ndarray, y: np.ndarray, sizes_y: np.
 
 
 def _sums_within(x: np.ndarray, sizes: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """The same within one sample, without the pairs of an example with itself."""
+    """Sums of the kernel over the pairs of two different examples of each two groups of one sample, (G, G)."""
     groups = len(sizes)
     column_group = np.repeat(np.arange(groups), sizes)
     upper = np.zeros((groups, groups))
@@ -129,6 +130,6 @@ def _sums_within(x: np.ndarray, sizes: np.ndarray, kernel: Kernel) -> np.ndarray
         k = kernel(x[start:end], x[start:])
         square = k[:, : end - start]
         np.fill_diagonal(square, 0)
-        square /= 2  # holds each pair twice, everything else is there once
+        square /= 2  # holds each pair twice, whereas all other pairs are there once
         upper[group] += np.bincount(column_group[start:], k.sum(axis=0), groups)
     return upper + upper.T

@@ -1,6 +1,5 @@
-"""Score samples that a user brings as files, without an experiment."""
+"""Fidelity metrics of samples in files, without an experiment."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -9,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from deepgen_bench.datasets.images import VALID_SHAPES, channels_first, check_levels, layouts_of_images
-from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.datasets.spec import LARGEST, DataSpec
 from deepgen_bench.datasets.user.files import read_source, single_array
 from deepgen_bench.metrics.context import Extractor, Features, as_vectors
 from deepgen_bench.metrics.features.fidelity import FidelitySettings, measure_features
@@ -17,12 +16,10 @@ from deepgen_bench.metrics.features.frechet import frechet_distance_from_moments
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.runtime.errors import UserError
 
-LARGEST = 1e150  # beyond it squares overflow
-
 
 @dataclass(frozen=True)
 class Moments:
-    """Stored mean (d,) and covariance (d, d) of features, as published next to many papers."""
+    """Stored mean (d,) and covariance (d, d) of features, as published with many papers."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -40,9 +37,9 @@ def score(
 
     Each is a folder of images; a `.npy` or `.npz` file with uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w), or
     with vectors (n, d); or an `.npz` file with moments `mu` and `sigma`, which allow the Fréchet distance only.
-    `weights` is a saved classifier, or the Inception weights where they are not in torch's cache. Vectors are
-    compared as they are (`data`). Two samples may differ in number, which every measurement states: most of the
-    metrics depend on it.
+    `weights` is a saved classifier, or the Inception weights if they are not in torch's cache. With `data` vectors are
+    compared without features. The two samples may differ in size, on which most metrics depend; every measurement
+    states both sizes.
     """
     if n is not None and n < 2:
         raise UserError(f"n: {n}, at least 2 are needed")
@@ -65,12 +62,9 @@ def score(
             extraction_seconds=seconds,
         )
     a, b = _moments(first), _moments(second)
-    try:
-        value = frechet_distance_from_moments(a.mean, a.covariance, b.mean, b.covariance)
-    except UserError as error:
-        names = {"mean1": f"{real}: mu", "mean2": f"{generated}: mu"}
-        names |= {"covariance1": f"{real}: sigma", "covariance2": f"{generated}: sigma"}
-        raise UserError(re.sub("|".join(names), lambda found: names[found[0]], str(error))) from None
+    value = frechet_distance_from_moments(
+        a.mean, a.covariance, b.mean, b.covariance, names1=_names(real), names2=_names(generated)
+    )
     return [
         Measurement(
             metric="frechet_distance",
@@ -113,6 +107,11 @@ def _moments(sample: Features | Moments) -> Moments:
     return sample if isinstance(sample, Moments) else Moments(*moments(sample.features))
 
 
+def _names(path: Path) -> tuple[str, str]:
+    """The names of moments from a file in error messages."""
+    return f"{path}: mu", f"{path}: sigma"
+
+
 def _read(path: Path) -> np.ndarray | Moments:
     """uint8 images (n, c, h, w), vectors (n, d), or moments."""
     arrays = read_source(path)
@@ -129,7 +128,7 @@ def _examples(path: Path, array: np.ndarray) -> np.ndarray:
             raise UserError(f"{path}: {array.dtype} of shape {array.shape}; vectors (n, d) must be real numbers")
         if array.size == 0:
             raise UserError(f"{path}: empty, shape {array.shape}")
-        if not (np.abs(array.astype(np.float64)) < LARGEST).all():  # NaN is not smaller
+        if not (np.abs(array.astype(np.float64)) < LARGEST).all():  # the comparison is false for NaN
             raise UserError(f"{path}: not all values are finite and below {LARGEST:g}")
         return array
     check_levels(str(path), array, 256)

@@ -1,1 +1,1 @@
-"""Estimators and bounds of log p(x)."""
+"""Estimators and bounds of log p(x), the log-likelihood of held-out examples."""

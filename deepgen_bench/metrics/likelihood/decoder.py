@@ -1,4 +1,4 @@
-"""p(x, z) = N(z; 0, I) p(x|z) of a model with a decoder: all that likelihood estimators without an encoder need."""
+"""The joint density p(x, z) = N(z; 0, I) p(x|z) of a decoder, for likelihood estimators without an encoder."""
 
 import math
 from collections.abc import Callable
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decoder:
-    """x is Gaussian around `network(z)` with standard deviation `tau`, or, where that is None, Bernoulli with these
-    logits.
+    """p(x|z): Gaussian around `network(z)` with standard deviation `tau`, or Bernoulli with these logits if `tau` is
+    None.
 
-    `network` maps float32 (m, latent_dim) to float32 (m, D) in data units, row by row. Log densities are in nats,
-    float64: the network's rounding is small, but that of a sum over many coordinates would not be.
+    `network` maps float32 (m, latent_dim) to float32 (m, D) in data units, row by row. Log densities are in nats, in
+    float64: the rounding errors of the network are small, but those of a float32 sum over many coordinates are not.
     """
 
     network: "Callable[[Tensor], Tensor]"
@@ -38,7 +38,7 @@ class Decoder:
         """log p(x_i|z_j), (n, m), for x (n, D) and z (m, Z) in float32.
 
         The network runs once for each z. The sums are matrix products, in float64: in float32 the three terms of
-        |x - g(z)|² would cancel where τ is small.
+        |x - g(z)|² would cancel for small τ.
         """
         import torch
         from torch.nn import functional as F
@@ -47,19 +47,19 @@ class Decoder:
         if self.tau is None:
             return torch.addmm(-F.softplus(out).sum(1), x, out.T)
         precision = self.tau**-2
-        of_x = -0.5 * (precision * x.square().sum(1) + self._normaliser(x.shape[1]))
-        return torch.addmm(-0.5 * precision * out.square().sum(1), x, out.T, alpha=precision).add_(of_x[:, None])
+        x_terms = -0.5 * (precision * x.square().sum(1) + self._normaliser(x.shape[1]))
+        return torch.addmm(-0.5 * precision * out.square().sum(1), x, out.T, alpha=precision).add_(x_terms[:, None])
 
     def _normaliser(self, dim: int) -> float:
         assert self.tau is not None
         return gaussian_normaliser(self.tau, dim)
 
     def information(self, z: "Tensor") -> "Tensor":
-        """J(z)ᵀ W J(z), (m, Z, Z) float64: Gauss-Newton's, and Fisher's, for -log p(x|z). J is the network's Jacobian,
-        W the inverse variance of x given z."""
+        """The Fisher information of z, J(z)ᵀ W J(z), (m, Z, Z) float64, which is also the Gauss-Newton matrix of
+        -log p(x|z). J is the Jacobian of the network, W the inverse variance of x given z."""
         import torch
 
-        # J'u is linear in u, so its derivatives by u are J's columns; forward differentiation is slower by far
+        # J'u is linear in u, so its derivatives by u are the columns of J; forward-mode differentiation is far slower
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             out = self.network(z)
@@ -73,7 +73,7 @@ class Decoder:
         return jacobian.mT @ (jacobian * (mean * (1 - mean))[:, :, None])
 
     def simulate(self, n: int, generator: "Generator") -> "tuple[Tensor, Tensor]":
-        """x (n, D) and the z (n, Z) that it was drawn from, float32."""
+        """Draws of x (n, D) and the z (n, Z) they were generated from, float32."""
         import torch
 
         device = generator.device
@@ -85,10 +85,10 @@ class Decoder:
 
 
 def gaussian_normaliser(tau: float, dim: int) -> float:
-    """-2 log of the largest value of N(·, τ² I)'s density."""
+    """-2 log of the maximum of the density of N(·, τ² I) in `dim` dimensions."""
     return dim * (2 * math.log(tau) + math.log(2 * math.pi))
 
 
 def standard_normal_log_prob(z: "Tensor") -> "Tensor":
-    """log N(z; 0, I), (…), float64, for z (…, Z)."""
+    """log N(z; 0, I) for z (…, Z), (…), float64."""
     return -0.5 * (z.double().square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))

@@ -1,28 +1,29 @@
-"""Held-out examples in the representations of a likelihood, and the rows that any kind of log p(x) becomes."""
+"""Held-out examples and their representations for likelihoods."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepgen_bench.datasets.representation import binarise, dequantise
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.arrays import as_points
-from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
-from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.runtime.seeds import derive_rng
+from deepgen_bench.runtime.seeds import derive_rng, derive_seed
+
+if TYPE_CHECKING:
+    from torch import Generator
 
 Density = Callable[[np.ndarray], np.ndarray]
+"""Maps examples (n, D) to their log densities (n,)."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Test examples as stored, and their fixed representations: one draw of the noise for all models.
+    """Test examples as stored, represented with the same noise for every model.
 
-    `train` are as many training examples, to see what was memorised; without them nothing is said of that.
-    `validation` examples choose what a density needs beside the model.
+    `train` holds as many training examples, for the train-test gap; without them there are no rows of training data.
+    `validation` examples choose parameters that a density needs besides the model.
     """
 
     x: np.ndarray
@@ -41,44 +42,21 @@ class HeldOut:
         assert x is not None
         if self.spec.levels is None:
             return self.spec.support, as_points(f"{split} examples", x.reshape(len(x), -1))
-        rng = derive_rng(self.base_seed, "metric", self.dataset, *self.role(representation, split))
+        rng = derive_rng(self.base_seed, "metric", self.dataset, *axes(representation, split))
         draw = binarise if representation == "binarised" else dequantise
         return representation, draw(x, self.spec.levels, rng)
 
-    def role(self, role: str, split: str) -> list[str]:
-        """The axes of a random stream: each split has its own."""
-        return [role] if split == "test" else [role, split]
+    def seed(self, role: str, split: str = "test") -> int:
+        """The seed of a random stream, the same for every model on this dataset."""
+        return derive_seed(self.base_seed, "metric", self.dataset, *axes(role, split))
+
+    def generator(self, role: str, device: str, split: str = "test") -> "Generator":
+        """The torch generator of a random stream, seeded by `seed`."""
+        import torch
+
+        return torch.Generator(device).manual_seed(self.seed(role, split))
 
 
-def not_applicable(metric: str, reason: str, n: int, **fields: Any) -> Measurement:
-    """The row of a log-likelihood, or what is made of it, that a model cannot have."""
-    fields = {"unit": "nats", "direction": "max", "bound": "exact"} | fields
-    return Measurement(metric, None, n_real=n, status="not_applicable", reason=reason, **fields)
-
-
-def log_likelihoods(
-    evaluate: Callable[[np.ndarray, str], tuple[np.ndarray, dict[str, Any]]],
-    representation: str,
-    held_out: HeldOut,
-    truth: Density | None,
-) -> Likelihoods:
-    """The rows of log p(x), from a function of x (n, D) and its split: the values (n,) and fields of their row, where
-    `estimator` says how they came about."""
-    found = Likelihoods()
-
-    def row(split: str) -> tuple[np.ndarray, Measurement]:
-        started = time.perf_counter()
-        name, x = held_out.represent(representation, split)
-        values, fields = evaluate(x, split)
-        fields = {"bound": "exact", "direction": "max", "reference_split": split, "estimator": "closed form"} | fields
-        fields["variant"] = {"representation": name, "estimator": fields.pop("estimator")}
-        fields["seconds"] = time.perf_counter() - started
-        return x, found.add("log_likelihood", values, keep=True, **fields)
-
-    x, test = row("test")
-    found.add_bits(test, held_out.spec)
-    if truth is not None:
-        found.against_truth(test, truth(x))
-    if held_out.train is not None:
-        found.add_gap(found.row("log_likelihood", "test"), row("train")[1])
-    return found
+def axes(role: str, split: str) -> list[str]:
+    """The axes of a random stream: each split has its own."""
+    return [role] if split == "test" else [role, split]

@@ -1,4 +1,4 @@
-"""How log-likelihoods are estimated. Imports no torch."""
+"""Settings of likelihood estimation. Imports no torch."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from deepgen_bench.plugins import Settings
 
 
 class LaplaceSettings(Settings):
-    """Importance sampling without an encoder: `k` draws for each example, from modes found from so many `starts`."""
+    """Importance sampling without an encoder: `k` draws per example around the modes that `starts` searches reach."""
 
     starts: Annotated[int, Field(ge=1, le=100)] = 8
     k: Annotated[int, Field(ge=100, le=100_000)] = 1000
@@ -16,10 +16,10 @@ class LaplaceSettings(Settings):
 
 class AnnealingSettings(Settings):
     """Annealed importance sampling of the first `n` test examples at the last checkpoint of the first `seeds`
-    replicates, and of so many `simulated` ones of every replicate for which one anneals.
+    replicates, and of `simulated` examples drawn from each model that is annealed.
 
-    `steps` temperatures, `chains` for each example, `leapfrog` steps in each transition. `limit` (nats) is the distance
-    of the bounds on simulated data above which a number has not converged.
+    `steps` temperatures, `chains` per example, `leapfrog` steps per transition. `limit` (nats) is the distance of the
+    bounds on simulated data above which a number has not converged.
     """
 
     n: Annotated[int, Field(ge=2, lt=10**9)] = 64
@@ -33,10 +33,11 @@ class AnnealingSettings(Settings):
 
 
 class LikelihoodSettings(Settings):
-    """`k`: numbers of importance samples from an encoder, each dividing the next; `n`: test examples, and as many
+    """`k`: numbers of importance samples from an encoder, each dividing the next; `n`: number of test examples, and of
     training examples.
 
-    Decoders whose latent space is too large for a grid have `laplace` importance sampling, and `ais` beside it.
+    Decoders with a latent space too large for a grid are measured by `laplace` importance sampling, and by `ais` from
+    the prior.
     """
 
     k: Annotated[tuple[Annotated[int, Field(ge=1, le=100_000)], ...], Field(min_length=1)] = (1, 10, 100, 1000, 5000)

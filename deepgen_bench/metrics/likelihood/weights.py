@@ -1,4 +1,4 @@
-"""Pieces of likelihood evaluation on numpy arrays. Everything is in nats, per example, in float64."""
+"""Functions of importance weights and posterior parameters, on numpy arrays: nats per example, in float64."""
 
 from collections.abc import Sequence
 from operator import index
@@ -11,7 +11,7 @@ from deepgen_bench.runtime.errors import UserError
 
 
 def log_mean_exp(a: np.ndarray, axis: int = -1) -> np.ndarray:
-    """log of the mean of exp(a) along `axis`, without overflow; -inf entries are zero weights.
+    """log of the mean of exp(a) along `axis`, without overflow; entries of -inf are zero weights.
 
     Raises `UserError` on NaN, +inf or an empty axis.
     """
@@ -44,23 +44,20 @@ def effective_sample_size(log_weights: np.ndarray) -> np.ndarray:
     return weights.sum(axis=1) ** 2 / np.maximum(np.square(weights).sum(axis=1), np.finfo(float).tiny)
 
 
-def nested_iw_elbo(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, np.ndarray]:
-    """Importance-weighted bounds L_K (Burda et al. 2015, eq. 8) for several K from the same weights.
+def iw_elbo_curve(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Importance-weighted bounds L_K (Burda et al. 2015, eq. 8) for several K from the same weights, with their errors.
 
     `log_weights` (n, K_max): log p(x, z_k) - log q(z_k | x). Each K of `ks` must divide K_max, in ascending order.
-    L_K is the average of the log-mean-exp over the K_max / K disjoint blocks of K weights, shape (n,): unbiased for
-    the expected bound, with ever less variance for small K. Wherever one K divides another, Jensen's inequality holds
-    block by block, so L_K is *exactly* non-decreasing for every example (up to rounding), not only on average.
-    """
-    return {k: values for k, (values, _) in iw_elbo_curve(log_weights, ks).items()}
+    Returns for each K the bound and its Monte-Carlo standard error, (n,) each.
 
+    L_K is the average of the log-mean-exp over the K_max / K disjoint blocks of K weights: unbiased for the expected
+    bound, with a variance that falls with K. Where one K divides another, Jensen's inequality holds block by block, so
+    L_K does not decrease with K for any single example (up to rounding).
 
-def iw_elbo_curve(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """`nested_iw_elbo` with the Monte-Carlo standard error of every value: L_K and its error, (n,) each.
-
-    The error is that about the expected bound. Where there are several blocks, it comes from their spread; of a single
-    block by the delta method: sqrt(1/ESS - 1/K) with the variance's K - 1, which is too small where the Pareto k of the
-    weights is above 0.5 to 0.7, as their variance then is. NaN where K = K_max = 1, or a weight is zero at K = 1.
+    The error is about the expected bound. It comes from the spread of the blocks if there are several. For a single
+    block it follows from the delta method: sqrt(1/ESS - 1/K) with the variance's K - 1. This is too small if the Pareto
+    k of the weights is above 0.5 to 0.7, as their variance is then too small. NaN if K = K_max = 1, or if a weight is
+    zero at K = 1.
     """
     log_weights = as_log_weights(log_weights)
     n, k_max = log_weights.shape
@@ -77,7 +74,7 @@ def iw_elbo_curve(log_weights: np.ndarray, ks: Sequence[int]) -> dict[int, tuple
             if k < k_max:
                 error = blocks.std(axis=1, ddof=1) / np.sqrt(k_max // k)
             else:
-                # never below zero, where rounding would put the ESS of equal weights above K
+                # clipped at zero, because rounding can put the ESS of equal weights above K
                 error = np.sqrt(np.maximum(k / effective_sample_size(log_weights) - 1, 0) / (k - 1))
         curve[k] = blocks.mean(axis=1), error
     return curve
@@ -89,29 +86,6 @@ def finite(name: str, array: np.ndarray | float) -> np.ndarray:
     if bad := array.size - np.isfinite(array).sum():
         raise UserError(f"{name}: {bad} of {array.size} numbers are NaN or infinite")
     return array
-
-
-def gaussian_log_prob(x: np.ndarray, mean: np.ndarray, variance: np.ndarray | float) -> np.ndarray:
-    """log N(x; mean, diag(variance)) summed over the last axis; the arguments broadcast. `variance` is not a scale.
-
-    Raises `UserError` on NaN, infinity and a variance that is not positive.
-    """
-    x, mean, variance = finite("x", x), finite("mean", mean), finite("variance", variance)
-    if not (variance > 0).all():
-        raise UserError("variance: must be positive")
-    return -0.5 * ((x - mean) ** 2 / variance + np.log(2 * np.pi * variance)).sum(axis=-1)
-
-
-def bernoulli_log_prob(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """log p(x) of independent bits `x` (0 or 1) with the given `logits`, summed over the last axis.
-
-    x l - softplus(l): exact for any logit, where the logarithm of a sigmoid would underflow. Raises `UserError` on NaN,
-    infinity and other `x`.
-    """
-    x, logits = finite("x", x), finite("logits", logits)
-    if not ((x == 0) | (x == 1)).all():
-        raise UserError("x: a Bernoulli likelihood exists for 0 and 1 only; binarise grey values first")
-    return (x * logits - np.logaddexp(0.0, logits)).sum(axis=-1)
 
 
 def kl_diagonal_gaussian(mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
@@ -132,9 +106,10 @@ def active_units(posterior_means: np.ndarray, threshold: float = 1e-2) -> int:
 
 
 def active_units_error(posterior_means: np.ndarray) -> float | None:
-    """Standard error of `active_units` over the examples by the jackknife, None for n < 3.
+    """Standard error of `active_units` over the examples by the group jackknife, None for n < 3.
 
-    A count jumps: up to twice too wide with units at the threshold, and 0 where leaving out a group moves none over it.
+    The count is a step function: the error is up to twice too large with units at the threshold, and 0 if leaving out a
+    group moves none over it.
     """
     if len(posterior_means) < 3:
         return None
@@ -145,7 +120,7 @@ def active_units_error(posterior_means: np.ndarray) -> float | None:
 def median_error(values: np.ndarray) -> float | None:
     """Standard error of the median of (n,): half the distance of the quantiles 1/2 ± 1/(2 sqrt n) (Woodruff 1952).
 
-    The jackknife's scatters too much for a median. None for n < 3; from n = 60 on ±2 errors cover 92 to 95 %.
+    The jackknife error of a median varies too much. None for n < 3; from n = 60 on, ±2 errors cover 92 to 95 %.
     """
     if len(values) < 3:
         return None

@@ -1,1 +1,1 @@
-"""Metrics on the samples themselves: transport, two-sample tests, modes, memorisation."""
+"""Metrics on the samples themselves: transport, two-sample tests, modes, memorisation, Parzen windows."""

@@ -1,4 +1,4 @@
-"""Wasserstein distances between samples: exact optimal transport, centred, by sorting in one dimension, and sliced."""
+"""Wasserstein distances between samples: exact, centred, by sorting in one dimension, and sliced."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,29 +11,29 @@ from deepgen_bench.metrics.estimate import Estimate
 from deepgen_bench.runtime.errors import UserError
 
 LARGEST_GAP = 1e-6
-"""Relative difference between the cost and the dual value up to which a plan counts as optimal."""
+"""Largest relative difference between the cost and the dual value of an optimal plan."""
 
 MAX_POINTS = 5000
-"""Exact transport of 5,000 points takes about 15 s and 1 GB; time grows with n^2.5 and memory with n^2."""
+"""Largest sample for exact transport: it takes about 15 s and 1 GB; time grows with n^2.5 and memory with n^2."""
 
 ROWS = 100
-"""Rows of costs that are looked at in one piece, which a processor's cache holds."""
+"""Rows of costs per block; a block fits a processor's cache."""
 
 
 class NotConverged(RuntimeError):
-    """The solver stopped before the optimum, or rounding hid it; its value would not be a distance."""
+    """The solver stopped before the optimum, or rounding errors hide it: its value is no distance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transport:
     """W_p between two empirical distributions, in the units of the data.
 
-    `u` (n,) and `v` (m,) are optimal dual potentials of W_p^p in the order of the points, each centred to mean 0: what
-    a point adds to W_p^p, to first order. `std_error` is the sampling error of W_p about its own expectation at this n
-    and m, sqrt(var(u)/n + var(v)/m) on W_p^p (the central limit theorem of del Barrio and Loubes 2019), carried to W_p
-    by the delta method. It is conservative where the two distributions are equal, and None where W_p is 0 or a sample
-    is a single point. `duality_gap` is the relative difference between the primal cost and a feasible dual value: a
-    certificate of optimality.
+    `u` (n,) and `v` (m,) are optimal dual potentials of W_p^p in the order of the points, each centred to mean 0: the
+    first-order contribution of each point to W_p^p. `std_error` is the sampling error of W_p about its expectation at
+    this n and m: sqrt(var(u)/n + var(v)/m) on W_p^p (the central limit theorem of del Barrio and Loubes 2019), mapped
+    to W_p by the delta method. It is conservative for equal distributions, and None if W_p is 0 or a sample is a single
+    point. `duality_gap` is the relative difference between the primal cost and a feasible dual value, which certifies
+    optimality.
     """
 
     value: float
@@ -48,13 +48,13 @@ def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**
 
     In one dimension by sorting, for any n; otherwise by the network simplex (POT) on at most 5,000 points each. The
     plug-in estimate is biased upwards, by about n^(-1/d). Raises `NotConverged` if the simplex needs more than
-    `max_iterations`, or if its duality gap exceeds 1e-6, as where costs are 1e15 times larger than the optimum.
+    `max_iterations`, or if its duality gap exceeds 1e-6, for example if costs are 1e15 times larger than the optimum.
     """
     x, y = as_pair(x, y, names=("x", "y"))
     _check_order(p)
     if x.shape[1] == 1:
-        solved = _solve_sorted(x.T, y.T, p)
-        cost, dual, u, v = float(solved.cost[0]), float(solved.dual[0]), solved.u, solved.v
+        line = _solve_sorted(x.T, y.T, p)
+        cost, dual, u, v = float(line.cost[0]), float(line.dual[0]), line.u, line.v
     else:
         for name, points in (("x", x), ("y", y)):
             if len(points) > MAX_POINTS:
@@ -73,12 +73,12 @@ def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**
 def centred_w2(x: np.ndarray, x2: np.ndarray, y: np.ndarray, y2: np.ndarray) -> Estimate:
     """W_2²(x, y) - W_2²(x, x2)/2 - W_2²(y, y2)/2 of four independent samples of one size n >= 2, each (n, d).
 
-    `x` and `x2` are of one distribution, `y` and `y2` of the other (Papp and Sherlock 2022, arXiv 2203.11627): what is
-    taken off is the bias that plug-in estimates have at this n. In squared units of the data, and negative about half
-    of the time for equal distributions, where the mean is 0. Unbiased for a translation, in any dimension; in high
-    dimension a difference in scale is underestimated, with the right sign. `std_error` is from the dual potentials of
-    the three solves, summed over what each of the four samples takes part in; as in `wasserstein` it is about the
-    statistic's own expectation at this n, and conservative where the distributions are equal.
+    `x` and `x2` are from one distribution, `y` and `y2` from the other (Papp and Sherlock 2022, arXiv 2203.11627). The
+    subtracted terms estimate the bias of the plug-in estimate at this n. In squared units of the data. For equal
+    distributions the expectation is 0, and about half of the values are negative. Unbiased for a translation in any
+    dimension; in high dimension a difference in scale is underestimated, with the right sign. `std_error` is from the
+    dual potentials of the three solutions, summed for each of the four samples; as in `wasserstein` it is about the
+    expectation of the statistic at this n, and conservative for equal distributions.
     """
     x, x2 = as_pair(x, x2, at_least=2, names=("x", "x2"))
     y, y2 = as_pair(y, y2, at_least=2, names=("y", "y2"))
@@ -102,7 +102,7 @@ def random_projections(d: int, count: int, rng: np.random.Generator) -> np.ndarr
 
 
 class SlicedTransport(NamedTuple):
-    """Sliced W_p, its sampling error and its Monte-Carlo error over directions; None where they are not defined."""
+    """Sliced W_p, its sampling error and its Monte-Carlo error over directions, which are None if not defined."""
 
     value: float
     std_error: float | None
@@ -112,22 +112,22 @@ class SlicedTransport(NamedTuple):
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray, projections: np.ndarray, p: int = 2) -> SlicedTransport:
     """Sliced W_p (Bonneel et al. 2015) of `x` (n, d) and `y` (m, d) over `projections` (L, d).
 
-    The value is (mean over slices of W_p^p)^(1/p). Its plug-in bias is that of one dimension, whatever d: of the order
-    of n^(-1/2) where the distributions are equal, of 1/n on W_p^p elsewhere. `std_error` is the sampling error of x
-    and y for these directions, as in `wasserstein` but from each point's mean potential over the slices; `mc_error` is
-    that of the average over directions. Both by the delta method, and None for a value of 0; the one also for a single
-    point, the other for a single direction.
+    The value is (mean over slices of W_p^p)^(1/p). Its plug-in bias is that of one dimension for every d: of the order
+    of n^(-1/2) for equal distributions, and of 1/n on W_p^p otherwise. `std_error` is the sampling error of x and y for
+    these directions, as in `wasserstein`, but from the mean potential of each point over the slices; `mc_error` is the
+    error of the average over directions. Both use the delta method and are None for a value of 0; `std_error` also for
+    a single point, `mc_error` also for a single direction.
     """
     x, y = as_pair(x, y, names=("x", "y"))
     projections, _ = as_pair(projections, x, names=("projections", "x"))
     _check_order(p)
     costs, u, v = [], np.zeros(len(x)), np.zeros(len(y))
     on_x, on_y = projections @ x.T, projections @ y.T
-    for start in range(0, len(projections), 20):  # blocks that stay in a processor's cache
-        solved = _solve_sorted(on_x[start : start + 20], on_y[start : start + 20], p)
-        costs.append(solved.cost)
-        u += solved.u
-        v += solved.v
+    for start in range(0, len(projections), 20):  # blocks that fit a processor's cache
+        lines = _solve_sorted(on_x[start : start + 20], on_y[start : start + 20], p)
+        costs.append(lines.cost)
+        u += lines.u
+        v += lines.v
     slices = np.concatenate(costs)
     cost = float(slices.mean())
     return SlicedTransport(
@@ -144,12 +144,14 @@ def _check_order(p: int) -> None:
 
 def _error_of_means(*parts: np.ndarray) -> float:
     """Standard error of a sum of independent means, each over one of `parts`."""
-    unit = max(float(np.abs(part).max()) for part in parts) or 1.0  # squares of squared distances leave float64's range
+    unit = (
+        max(float(np.abs(part).max()) for part in parts) or 1.0
+    )  # squares of squared distances exceed the range of float64
     return unit * float(np.sqrt(sum((part / unit).var(ddof=1) / len(part) for part in parts)))
 
 
 def _root_error(cost: float, p: int, *parts: np.ndarray) -> float | None:
-    """The error of cost^(1/p) from that of the cost (delta method); None where it is not defined."""
+    """The error of cost^(1/p) from that of the cost (delta method); None if it is not defined."""
     if cost == 0 or min(map(len, parts)) < 2:
         return None
     return _error_of_means(*parts) / (p * cost ** (1 - 1 / p))
@@ -165,23 +167,23 @@ class _Solution(NamedTuple):
 def _costs(x: np.ndarray, y: np.ndarray, p: int) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
-    # differences, not the Gram matrix: equal points must cost exactly 0, also far from the origin
-    middle = np.concatenate([x, y]).mean(axis=0)
-    return cdist(x - middle, y - middle, metric="sqeuclidean" if p == 2 else "euclidean")
+    # from differences and not the Gram matrix, because equal points must cost exactly 0, also far from the origin
+    centre = np.concatenate([x, y]).mean(axis=0)
+    return cdist(x - centre, y - centre, metric="sqeuclidean" if p == 2 else "euclidean")
 
 
 def _solve_simplex(costs: np.ndarray, max_iterations: int) -> _Solution:
-    """That of `costs` (n, m), which are scaled in place: a copy of them takes as long as a tenth of the solution."""
-    # POT would otherwise import torch, which costs two seconds and is not used here
+    """The solution for `costs` (n, m), which are scaled in place: copying them takes a tenth of the solver's time."""
+    # otherwise POT imports torch, which takes two seconds and is not used here
     os.environ.setdefault("POT_BACKEND_DISABLE_PYTORCH", "1")
     import warnings
 
     import ot
 
-    unit = float(costs.max()) or 1.0  # its tolerances are absolute
+    unit = float(costs.max()) or 1.0  # the tolerances of the solver are absolute
     costs /= unit
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where we raise
+        warnings.simplefilter("ignore")  # errors are raised below instead
         cost, log = ot.emd2([], [], costs, numItermax=max_iterations, log=True)
     u, v = log["u"], log["v"]
     rows = range(0, len(u), ROWS)
@@ -198,7 +200,7 @@ def _solve_simplex(costs: np.ndarray, max_iterations: int) -> _Solution:
 
 
 class _Slices(NamedTuple):
-    """Transports on L lines: costs and dual values (L,), the potentials of each point summed over lines (n,), (m,)."""
+    """Transports on L lines: costs and dual values (L,), and potentials of the points (n,), (m,), summed over lines."""
 
     cost: np.ndarray
     dual: np.ndarray
@@ -209,8 +211,8 @@ class _Slices(NamedTuple):
 def _solve_sorted(x: np.ndarray, y: np.ndarray, p: int) -> _Slices:
     """The monotone coupling of each row of `x` (L, n) with that of `y` (L, m), and its dual potentials.
 
-    For a convex cost the cells of the staircase are an optimal basis, so u_i + v_j = c_ij on them determines the
-    potentials: each step to the next row changes u by the step in cost, each step to the next column v.
+    For a convex cost the cells of the staircase are an optimal basis, so u_i + v_j = c_ij on these cells determines the
+    potentials: a step to the next row changes u by the difference in cost, a step to the next column changes v.
     """
     i, j, weight, next_row = _staircase(x.shape[1], y.shape[1])
     order_x, order_y = np.argsort(x, axis=1), np.argsort(y, axis=1)
@@ -229,15 +231,16 @@ def _solve_sorted(x: np.ndarray, y: np.ndarray, p: int) -> _Slices:
 
 
 def _sorted(x: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """`np.take_along_axis(x, order, axis=1)`, in a third of its time."""
+    """Same as `np.take_along_axis(x, order, axis=1)`, in a third of its time."""
     return x.take(order + np.arange(len(x))[:, None] * x.shape[1])
 
 
 def _staircase(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The n + m - 1 cells of the monotone coupling of n and m sorted points (north-west corner rule).
 
-    Rows i and columns j of the cells, their masses, and whether the step that follows is to the next row. In units of
-    1/(n m), so exact: row i ends at (i + 1) m, column j at (j + 1) n; at a tie first the row, by a cell without mass.
+    Returns rows i and columns j of the cells, their masses, and whether the following step is to the next row. Exact in
+    units of 1/(n m): row i ends at (i + 1) m, column j at (j + 1) n. At a tie the row ends first, with a cell without
+    mass.
     """
     ends = np.concatenate([np.arange(1, n) * m, np.arange(1, m) * n])
     order = np.argsort(ends, kind="stable")

@@ -1,7 +1,7 @@
-"""Parzen-window estimates, of historical interest: kernels on samples, scored by the likelihood of test data.
+"""Parzen-window estimates, of historical interest: the likelihood of test data under kernels on samples.
 
-They misrank models (Theis, van den Oord and Bethge 2016, arXiv 1511.01844, section 3.2), which shows beside the trivial
-competitor, kernels on as many training examples, and beside log-likelihoods that are right. No model is ranked by them.
+They misrank models (Theis, van den Oord and Bethge 2016, arXiv 1511.01844, section 3.2). Kernels on as many training
+examples, a trivial competitor, and correct log-likelihoods show this. Models are not ranked by them.
 """
 
 from time import perf_counter
@@ -12,22 +12,22 @@ from pydantic import Field
 
 from deepgen_bench.datasets.representation import dequantise
 from deepgen_bench.metrics.context import Context
+from deepgen_bench.metrics.family import MetricFamily, MetricSettings
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.classical.kernel_density import best_bandwidth, choose_bandwidth, kernel_log_density
-from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.seeds import derive_rng
 
-# bandwidths tried: between these many standard deviations of the samples, at last by factors of `STEP`
+# range of bandwidths, in standard deviations of the samples; the final search is in factors of `STEP`
 NARROWEST, WIDEST, STEP = 0.001, 2.0, 1.1
 
 
-class ParzenSettings(Settings):
+class ParzenSettings(MetricSettings):
     n: int = Field(default=10_000, ge=2, description="at most so many examples of each sample")
 
 
-class Parzen:
-    """parzen: the mean log density in nats of test examples under Gaussian kernels on samples (Goodfellow et al. 2014,
-    section 5), whose width validation data choose; parzen_of_train: the same with training examples for samples.
+class Parzen(MetricFamily[ParzenSettings]):
+    """parzen, the mean log density in nats of test examples under Gaussian kernels on samples (Goodfellow et al. 2014,
+    section 5), with the bandwidth chosen by validation likelihood; and parzen_of_train, with kernels on training data.
 
     Images are dequantised first, samples as well as data, so that the numbers are log densities on [0, 1)^D.
     """
@@ -35,17 +35,17 @@ class Parzen:
     Settings = ParzenSettings
 
     def __init__(self, settings: ParzenSettings):
-        self.settings = settings
-        # a job measures many samples against the same data
-        self._of_train: tuple[tuple[Any, ...], Measurement] | None = None
+        super().__init__(settings)
+        # cached, because a job measures many samples against the same data
+        self._training_row: tuple[tuple[Any, ...], Measurement] | None = None
 
     def measure(self, real: np.ndarray, generated: np.ndarray, context: Context) -> list[Measurement]:
         n = min(self.settings.n, len(real), len(generated))
-        of_samples = self._row("parzen", real[:n], generated[:n], "generated", context)
+        row = self._row("parzen", real[:n], generated[:n], "generated", context)
         key = (id(real), id(context.train), n)
-        if self._of_train is None or self._of_train[0] != key:
-            self._of_train = key, self._row("parzen_of_train", real[:n], context.train[:n], "train", context)
-        return [of_samples, self._of_train[1]]
+        if self._training_row is None or self._training_row[0] != key:
+            self._training_row = key, self._row("parzen_of_train", real[:n], context.train[:n], "train", context)
+        return [row, self._training_row[1]]
 
     def _row(self, metric: str, real: np.ndarray, points: np.ndarray, role: str, context: Context) -> Measurement:
         started = perf_counter()

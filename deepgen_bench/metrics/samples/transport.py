@@ -1,4 +1,4 @@
-"""The transport family: plug-in, centred and sliced Wasserstein distances between the data and as many samples."""
+"""The transport family: plug-in, centred and sliced Wasserstein distances between data and as many samples."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +10,7 @@ from pydantic import Field
 from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points
 from deepgen_bench.metrics.context import Context, as_vectors
 from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.family import MetricFamily, MetricSettings
 from deepgen_bench.metrics.measurement import Direction, Measurement
 from deepgen_bench.metrics.samples.optimal_transport import (
     MAX_POINTS,
@@ -21,52 +22,52 @@ from deepgen_bench.metrics.samples.optimal_transport import (
     sliced_wasserstein,
     wasserstein,
 )
-from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.seeds import derive_rng
 from deepgen_bench.storage.files import sha256_of
 
 RANKED_DIMENSION = 10
-"""Above it the centred W_2² underestimates differences in scale several times: not ranked, but in a projection."""
+"""Largest dimension in which centred_w2 is ranked: above, it underestimates differences in scale several times, and is
+ranked in a projection instead."""
 
 COMPONENTS = 8
 """Principal components of the training data onto which data of more dimensions are projected."""
 
 PCA_EXAMPLES = 10_000
-"""Training examples that the components are computed from at most, evenly spaced."""
+"""Largest number of training examples from which the components are computed, evenly spaced."""
 
 
 def principal_components(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Orthonormal directions (d, k) of the largest variance of `x` (n, d), k <= d, by block power iteration.
 
-    Halko, Martinsson and Tropp 2011, algorithm 4.4 with 4 k vectors: exact where the variances fall off beyond the
-    k-th. Orthonormal also where there are fewer than k directions with any variance.
+    Halko, Martinsson and Tropp 2011, algorithm 4.4 with 4 k vectors: exact if the variances decay beyond the k-th. The
+    directions are orthonormal even if fewer than k have any variance.
     """
     x = x - x.mean(axis=0)
     basis = rng.standard_normal((x.shape[1], min(4 * k, x.shape[1])))
     for _ in range(10):
         basis = np.linalg.qr(x.T @ (x @ basis))[0]
-    inside = x @ basis
-    return basis @ np.linalg.eigh(inside.T @ inside)[1][:, -k:]
+    projected = x @ basis
+    return basis @ np.linalg.eigh(projected.T @ projected)[1][:, -k:]
 
 
-class TransportSettings(Settings):
+class TransportSettings(MetricSettings):
     n: int = Field(default=2000, ge=2, le=MAX_POINTS, description="points of each sample")
     projections: int = Field(default=500, ge=500, description="random directions of the sliced distance")
 
 
-class TransportDistances:
-    """w1, w2, centred_w2 and sliced_w2 between the data, flattened and with levels scaled to [0, 1], and samples.
+class TransportDistances(MetricFamily[TransportSettings]):
+    """w1, w2, centred_w2 and sliced_w2 between data and samples, both flattened and with levels scaled to [0, 1].
 
-    w1 and w2 are shown and never ranked: the plug-in rewards models that vary too little, or that bridge modes.
-    centred_w2 takes two disjoint samples of each side; above ten dimensions it is ranked in the first eight principal
+    w1 and w2 are not ranked, because plug-in estimates reward models that vary too little or that bridge modes.
+    centred_w2 uses two disjoint samples of each side; above ten dimensions it is ranked in the first eight principal
     components of the training data (`pca=8`).
     """
 
     Settings = TransportSettings
 
     def __init__(self, settings: TransportSettings):
-        self.settings = settings
-        # by the content of both samples: the pair of the data is the same for every replicate of a job
+        super().__init__(settings)
+        # by the content of both samples, because the pair of data samples is the same for every replicate of a job
         self._solved: dict[str, Transport] = {}
         self._components: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -74,8 +75,8 @@ class TransportDistances:
         """Measure the first n of `real` and `generated`, both as stored; n is the smallest of both and the setting.
 
         For centred_w2 the first 2n of each are two samples, so its n is the smallest of both halves and the setting.
-        What n is too small for comes with status `not_applicable`. `seconds` of what is shared by several rows stand
-        in the first.
+        A metric for which n is too small has the status `not_applicable`. The first of several rows that share a
+        computation has its `seconds`.
         """
         n = min(self.settings.n, len(real), len(generated))
         half = min(n, len(real) // 2, len(generated) // 2)
@@ -132,9 +133,9 @@ def _row(
     start = perf_counter()
     row = Measurement(metric, None, variant or {}, direction=direction, n_real=n, n_generated=n)
     try:
-        found = compute()
-        mc_error = found.mc_error if isinstance(found, SlicedTransport) else None
-        row = replace(row, value=found.value, std_error=found.std_error, mc_error=mc_error)
+        result = compute()
+        mc_error = result.mc_error if isinstance(result, SlicedTransport) else None
+        row = replace(row, value=result.value, std_error=result.std_error, mc_error=mc_error)
     except NotConverged as error:
         row = replace(row, status="not_converged", reason=str(error))
     except TooFewExamples as error:

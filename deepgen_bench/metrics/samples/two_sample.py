@@ -1,4 +1,4 @@
-"""Two-sample statistics: a Gaussian kernel's distance, and what a classifier can tell apart."""
+"""The two-sample family: MMD with Gaussian kernels, and the accuracy of a classifier that tells two samples apart."""
 
 from collections.abc import Callable
 from math import hypot
@@ -11,72 +11,74 @@ from deepgen_bench.datasets.spec import Support
 from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points
 from deepgen_bench.metrics.context import Context, as_vectors
 from deepgen_bench.metrics.estimate import Estimate, binomial_error
+from deepgen_bench.metrics.family import MetricFamily, MetricSettings
 from deepgen_bench.metrics.features.kernel import gaussian_mmd
 from deepgen_bench.metrics.measurement import Measurement
-from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.seeds import derive_seed
 
 WIDTH_EXAMPLES = 1000
-"""Training examples whose pairs give the kernel's width."""
+"""Number of training examples whose pairs determine the width of the kernel."""
 
 FEWEST = 50
-"""Examples of each sample that a classifier needs: half to learn from, less a tenth, and two leaves of at least 20."""
+"""Smallest size of each sample for a classifier: half are for training, less a tenth, and a leaf has at least 20."""
 
 
 def median_distance(points: np.ndarray) -> float:
-    """The median of the distances between points (n, d) that differ; `TooFewExamples` if there are no two."""
+    """The median of the distances between different points (n, d). Raises `TooFewExamples` if no two differ."""
     from scipy.spatial.distance import pdist
 
     distances = pdist(as_points("train", points))
     distances = distances[distances > 0]
     if not len(distances):
-        raise TooFewExamples(f"train: {len(points)} examples without two different ones, no width can be found")
+        raise TooFewExamples(f"train: {len(points)} examples, all equal; two different ones are needed for a width")
     return float(np.median(distances))
 
 
 def c2st(real: np.ndarray, generated: np.ndarray, seed: int) -> Estimate:
-    """Accuracy of a classifier that tells `real` (n, d) from `generated` (m, d) on the half it has not seen.
+    """Accuracy of a classifier that tells `real` (n, d) from `generated` (m, d), on held-out halves.
 
     The classifier two-sample test (Friedman 2003; Lopez-Paz and Oquab 2017) by boosted trees of 8 leaves
-    (scikit-learn's histogram gradient boosting), on the first examples of both, as many as the smaller sample has and
-    at least 50. They learn from the even-numbered ones and stop early on a tenth of those; `seed` chooses that tenth.
-    0.5 for equal distributions: less is noise, or the samples share examples. Duplicates within one sample, as of a
-    model that repeats itself, come to lie on both sides of the split, where the classifier knows them again: they
-    raise the accuracy, whatever their distribution. The error is that of the two held-out shares of right answers,
-    each binomial, and conditional on the classifier.
+    (scikit-learn's histogram gradient boosting), on the first examples of both samples, as many as the smaller one has
+    and at least 50. The even-numbered examples train the trees, with early stopping on a tenth of them that `seed`
+    chooses. 0.5 is expected for equal distributions: less is noise, or the samples share examples. Duplicates within
+    one sample, as of a model that repeats itself, are on both sides of the split, so that the classifier recognises
+    them: they raise the accuracy for every distribution. The error is that of the two held-out shares of correct
+    answers, each binomial, and conditional on the classifier.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     real, generated = as_pair(real, generated, at_least=FEWEST)
-    n = min(len(real), len(generated))  # of unequal samples, naming the larger would be right most of the time
+    n = min(
+        len(real), len(generated)
+    )  # with unequal samples, always answering the larger one would be right most of the time
     classifier = HistGradientBoostingClassifier(max_leaf_nodes=8, early_stopping=True, random_state=seed % 2**32)
     halves = real[:n:2], generated[:n:2]
     classifier.fit(np.concatenate(halves), np.repeat([0, 1], [len(half) for half in halves]))
-    held = real[1:n:2], generated[1:n:2]
-    shares = [float(np.mean(classifier.predict(half) == label)) for label, half in enumerate(held)]
+    held_out = real[1:n:2], generated[1:n:2]
+    shares = [float(np.mean(classifier.predict(half) == label)) for label, half in enumerate(held_out)]
     return Estimate(sum(shares) / 2, hypot(*(binomial_error(share, n // 2) for share in shares)) / 2)
 
 
-class TwoSampleSettings(Settings):
+class TwoSampleSettings(MetricSettings):
     n: int = Field(default=2000, ge=2, description="examples of each sample")
 
     def extractors_for(self, support: Support, has_labels: bool) -> tuple[str, ...]:
-        """A classifier where there are labelled images, otherwise the data."""
+        """A classifier for labelled images, otherwise the data themselves."""
         return ("classifier",) if support == "image" and has_labels else ("data",)
 
 
-class TwoSample:
-    """mmd and c2st, of a classifier's features where the context has one, otherwise of the data.
+class TwoSample(MetricFamily[TwoSampleSettings]):
+    """mmd and c2st, of the features of a classifier if the context has one, otherwise of the data.
 
-    The kernel's width is the median distance between the first 1,000 training examples: the same for all models, and
-    known before any test.
+    The width of the kernel is the median distance between the first 1,000 training examples: it is the same for all
+    models and does not depend on test data.
     """
 
     Settings = TwoSampleSettings
 
     def __init__(self, settings: TwoSampleSettings):
-        self.settings = settings
-        # a job measures many samples in one context, mostly against the same array
+        super().__init__(settings)
+        # cached, because a job measures many samples in one context, mostly against the same array
         self._context: Context | None = None
         self._width: float | None = None
         self._real: tuple[np.ndarray, np.ndarray] | None = None
@@ -84,8 +86,8 @@ class TwoSample:
     def measure(self, real: np.ndarray, generated: np.ndarray, context: Context) -> list[Measurement]:
         """Measure the first n of `real` and `generated`, both as stored; n is the smallest of both and the setting.
 
-        What n is too small for comes with status `not_applicable`. `seconds` of mmd, which comes first, include the
-        extraction of the features.
+        A metric for which n is too small has the status `not_applicable`. `seconds` of mmd, which comes first, include
+        the extraction of the features.
         """
         start = perf_counter()
         extractor = context.extractors.get("classifier")
@@ -108,7 +110,7 @@ class TwoSample:
                 self._width = median_distance(features(context.train[:WIDTH_EXAMPLES]))
             return self._width
 
-        def row(metric: str, compute: Callable[[], Estimate], start: float, **special: str) -> Measurement:
+        def row(metric: str, compute: Callable[[], Estimate], start: float, **options: str) -> Measurement:
             value, std_error, reason = None, None, ""
             try:
                 value, std_error = compute()
@@ -117,7 +119,7 @@ class TwoSample:
             return Measurement(
                 metric=metric,
                 value=value,
-                variant={**variant, **special},
+                variant={**variant, **options},
                 std_error=std_error,
                 direction="min",
                 n_real=n,

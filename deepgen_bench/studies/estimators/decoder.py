@@ -27,7 +27,7 @@ def lines_of(
 
     Annealing must be below them, and above them with the gap of its bounds on simulated data added.
     """
-    from deepgen_bench.metrics.likelihood.decoder_likelihood import by_annealing, by_laplace
+    from deepgen_bench.metrics.likelihood.marginal import by_annealing, by_laplace
 
     n = len(exact)
     if estimator == "laplace":
@@ -52,8 +52,8 @@ def bounds_lines(
     import torch
 
     from deepgen_bench.metrics.likelihood.annealing import bidirectional
-    from deepgen_bench.metrics.likelihood.decoder_likelihood import how_of
     from deepgen_bench.metrics.likelihood.laplace import EXAMPLES, propose
+    from deepgen_bench.metrics.likelihood.marginal import annealing_of
 
     at = (lambda x: propose(decoder, x, 4, torch.Generator().manual_seed(seed))) if at_modes else None
     parts = []
@@ -61,7 +61,7 @@ def bounds_lines(
         count, of_block = min(EXAMPLES, n - start), seed + start
         with torch.no_grad():
             x = decoder.simulate(count, torch.Generator().manual_seed(of_block))[0].double().numpy()
-        how = how_of(AnnealingSettings(steps=steps), at_modes)
+        how = annealing_of(AnnealingSettings(steps=steps), at_modes)
         parts.append((exact(x), *bidirectional(decoder, count, at, how, torch.Generator().manual_seed(of_block))))
     truth, below, above = (np.concatenate(part) for part in zip(*parts, strict=True))
     setting = f"from {'Laplace modes' if at_modes else 'the prior'}, {what}, n={n}"

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.model_likelihood import bounds
+from deepgen_bench.metrics.likelihood.importance import encoder_bounds
 from deepgen_bench.plugins import Settings
 from deepgen_bench.studies.estimators.check import Check, Line
 
@@ -43,7 +43,7 @@ class LinearGaussianVAE(Check):
         x = rng.standard_normal((s.n, s.latent_dim)) @ w.T + b + s.tau * rng.standard_normal((s.n, s.dim))
         exact = log_prob(x, w, b, s.tau)
         held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.store.experiment.base_seed, self.name)
-        found = bounds(_linear_vae(w, b, s.tau, s.encoder_sd), held_out, s.k).vectors
+        found = encoder_bounds(_linear_vae(w, b, s.tau, s.encoder_sd), held_out, s.k).vectors
         # a widened or narrowed Gaussian about the same mean
         divergence = s.latent_dim * 0.5 * (s.encoder_sd**2 - 1 - 2 * np.log(s.encoder_sd))
         lines = []

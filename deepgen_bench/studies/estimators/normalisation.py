@@ -27,7 +27,7 @@ class DensityIntegral(TrainedCheck):
     settings: DensityIntegralSettings
 
     def lines(self) -> list[Line]:
-        from deepgen_bench.metrics.likelihood.diffusion_likelihood import flow
+        from deepgen_bench.metrics.likelihood.diffusion import flow
 
         s, rng, made = self.settings, self.rng("points"), self.store.experiment.dataset(self.settings.dataset)
         if not isinstance(made, SyntheticDataset):
@@ -37,7 +37,7 @@ class DensityIntegral(TrainedCheck):
         reach = s.margin * data.std(0)
         low, high = data.min(0) - reach, data.max(0) + reach
         x = np.concatenate([data, low + (high - low) * rng.random(data.shape)])
-        log_p = model.log_prob(x) if hasattr(model, "log_prob") else flow(model, x)[0]
+        log_p = model.log_prob(x) if hasattr(model, "log_prob") else flow(model, x).values
         inside = ((x >= low) & (x <= high)).all(1)
         proposal = 0.5 * np.exp(made.log_prob(x)) + 0.5 * inside / np.prod(high - low)
         weights = (np.exp(log_p) / proposal).reshape(2, -1)
