@@ -124,45 +124,30 @@ def aggregate(
 
 
 @app.command(rich_help_panel=STAGE)
-def calibrate(
+def study(
     experiment: ExperimentFile,
-    check: Annotated[str | None, typer.Option(help="label of a check; without it, the table of all is written")] = None,
+    kind: Annotated[
+        Literal["calibration", "theory"],
+        typer.Option(help="calibration: a check of an estimator; theory: a textbook claim"),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="label of the study; without it, write the table of all studies of the kind")
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Hold an estimator against a known truth, as the experiment says."""
+    """Measure a study and compare it with its predictions."""
     store = open_store(experiment, results)
-    valid = store.experiment.calibration
-    if check is None:
-        from deepgen_bench.report.tables.calibration import write_calibration
+    paths = store.studies(kind)
+    if label is None:
+        from deepgen_bench.report.tables.studies import write_study_table
 
-        print(write_calibration([store.calibration(name) for name in valid], store.home / "tables"))
+        print(write_study_table(kind, paths, store.home / "tables"))
         return
-    if check not in valid:
-        raise UserError(f"--check: {check!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
-    from deepgen_bench.stages.calibrate import calibrate as run
+    if label not in paths:
+        raise UserError(f"--label: {label!r} is not in {kind} of {experiment}; valid: {', '.join(paths) or 'none'}")
+    from deepgen_bench.stages.study import measure_study
 
-    run(store, check)
-
-
-@app.command(rich_help_panel=STAGE)
-def claim(
-    experiment: ExperimentFile,
-    claim: Annotated[str | None, typer.Option(help="label of a claim; without it, the table of all is written")] = None,
-    results: Results = RESULTS,
-) -> None:
-    """Measure a textbook claim, as the experiment says."""
-    store = open_store(experiment, results)
-    valid = store.experiment.theory
-    if claim is None:
-        from deepgen_bench.report.tables.theory import write_theory
-
-        print(write_theory({label: store.theory(label) for label in valid}, store.home / "tables"))
-        return
-    if claim not in valid:
-        raise UserError(f"--claim: {claim!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
-    from deepgen_bench.stages.claim import measure_claim
-
-    measure_claim(store, claim)
+    measure_study(store, kind, label)
 
 
 @app.command(rich_help_panel=STAGE)

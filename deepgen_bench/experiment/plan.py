@@ -15,7 +15,7 @@ from deepgen_bench.datasets.user.user_files import stamp_of
 from deepgen_bench.experiment.identity import code_identity
 from deepgen_bench.experiment.schema import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
-from deepgen_bench.plugins import METRICS, MODELS
+from deepgen_bench.plugins import METRICS, MODELS, StudyKind
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import holder, take
 from deepgen_bench.storage.failures import failed_logs
@@ -99,46 +99,30 @@ class Plan:
         content = {"settings": settings, "code": code, "annealed": annealed, "protocol": PROTOCOL_VERSION}
         return canonical_json(content)
 
-    def calibration(self, check: str) -> str:
-        entry = self.experiment.calibration[check].model_dump(mode="json")
-        code = code_identity(self.experiment.check(check).__module__)
-        return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
-
-    def calibration_inputs(self, check: str) -> list[Path]:
-        """The likelihoods of the run that a check looks at."""
-        if not self.experiment.check(check).needs_runs:
-            return []
-        settings = self.experiment.check_settings(check)
-        block = self.store.block_of(settings.seed)
-        return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
-
-    def claim(self, label: str) -> str:
-        entry = self.experiment.theory[label].model_dump(mode="json")
-        claim = self.experiment.claim(label)
-        # models are found by name, which the code of the claim does not show
-        specs = [MODELS[name] for name in claim.trains]
-        code = code_identity(claim.__module__, *(spec.implementation.split(":")[0] for spec in specs))
-        defaults = [spec.settings().identity() for spec in specs]
+    def study(self, kind: StudyKind, label: str) -> str:
+        study = self.experiment.study(kind, label)
+        # models are found by name, so the imports of a study do not show their code
+        specs = [MODELS[name] for name in study.trains]
+        code = code_identity(study.__module__, *(spec.implementation.split(":")[0] for spec in specs))
         return canonical_json(
-            {"entry": entry, "code": code, "models": defaults, "base_seed": self.experiment.base_seed}
+            {
+                "entry": self.experiment.studies[kind][label].model_dump(mode="json"),
+                "code": code,
+                "models": [spec.settings().identity() for spec in specs],
+                "base_seed": self.experiment.base_seed,
+            }
         )
 
-    def claim_inputs(self, label: str) -> list[Path]:
-        """The measurements of runs that a claim looks at."""
-        needs = self.experiment.claim(label).needs(self.experiment.claim_settings(label))
-        blocks = self.store.blocks()
-        return [
-            self.store.measurements(dataset, model, block, "sample") for dataset, model in needs for block in blocks
-        ]
+    def study_inputs(self, kind: StudyKind, label: str) -> list[Path]:
+        """The measurements of replicates that a study reads."""
+        needs = self.experiment.study(kind, label).needs(self.experiment.study_settings(kind, label))
+        return [path for need in needs for path in self.store.measurements_of(need)]
 
-    def theory_table(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.tables.theory")})
+    def study_table(self) -> str:
+        return canonical_json({"code": code_identity("deepgen_bench.report.tables.studies")})
 
     def aggregate(self) -> str:
         return canonical_json({"code": code_identity("deepgen_bench.report.data.summary")})
-
-    def calibration_table(self) -> str:
-        return canonical_json({"code": code_identity("deepgen_bench.report.tables.calibration")})
 
     def tables(self) -> str:
         return canonical_json(

@@ -1,6 +1,6 @@
 """The experiment file: datasets × models × seeds × metrics, validated before anything runs. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,9 +11,10 @@ from deepgen_bench.experiment.config_file import check_plain, key_text, read_con
 from deepgen_bench.metrics.features.inception_weights import check_weights, published
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.models.specs import ModelSettings, ModelSpec
-from deepgen_bench.plugins import CHECKS, CLAIMS, DATASETS, METRICS, MODELS, Settings, not_identity
+from deepgen_bench.plugins import DATASETS, METRICS, MODELS, STUDIES, Settings, StudyKind, not_identity
 from deepgen_bench.runtime.errors import UserError, named, shown
 from deepgen_bench.storage.downloads import Download
+from deepgen_bench.studies.study import Study
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -45,10 +46,10 @@ class ModelEntry(Settings):
 
 
 class CalibrationEntry(Settings):
-    """One check of an estimator against a known truth: a registered name (the label itself if absent) and settings.
+    """One comparison of an estimator with a known value: a registered name (the label itself if absent) and settings.
 
-    `tolerance` is the largest deviation that is right, `expect` what must come of it: negative controls and statistics
-    with a known bias must fail.
+    `tolerance` is the largest acceptable deviation, `expect` the expected outcome: negative controls and statistics
+    with a known bias should fail.
     """
 
     check: str | None = None
@@ -56,12 +57,20 @@ class CalibrationEntry(Settings):
     expect: Literal["pass", "fail"] = "pass"
     settings: dict[str, Any] = {}
 
+    @property
+    def registered(self) -> str | None:
+        return self.check
+
 
 class ClaimEntry(Settings):
-    """One claim of the theory: a registered name (the label itself if absent) and settings."""
+    """One textbook claim: a registered name (the label itself if absent) and settings."""
 
     claim: str | None = None
     settings: dict[str, Any] = {}
+
+    @property
+    def registered(self) -> str | None:
+        return self.claim
 
 
 class Difference(Settings):
@@ -136,19 +145,23 @@ class Experiment(Settings):
         special = self.datasets[dataset].metrics.get(family, {})
         return validated(cls, {**self.metrics[family], **special}, f"datasets.{dataset}.metrics.{family}")
 
-    def check(self, label: str) -> Any:
-        """The class of a check of the calibration."""
-        return named(f"calibration.{label}.check", lambda: CHECKS[self.calibration[label].check or label])
+    @property
+    def studies(self) -> Mapping[StudyKind, Mapping[str, CalibrationEntry | ClaimEntry]]:
+        """The entries of all studies by kind and label."""
+        return {"calibration": self.calibration, "theory": self.theory}
 
-    def check_settings(self, label: str) -> Any:
-        return validated(self.check(label).Settings, self.calibration[label].settings, f"calibration.{label}.settings")
+    def study_name(self, kind: StudyKind, label: str) -> str:
+        """The registered name of a study."""
+        return self.studies[kind][label].registered or label
 
-    def claim(self, label: str) -> Any:
-        """The class of a claim of the theory."""
-        return named(f"theory.{label}.claim", lambda: CLAIMS[self.theory[label].claim or label])
+    def study(self, kind: StudyKind, label: str) -> type[Study]:
+        """The class of a study."""
+        registry = STUDIES[kind]
+        return named(f"{kind}.{label}.{registry.kind}", lambda: registry[self.study_name(kind, label)])
 
-    def claim_settings(self, label: str) -> Any:
-        return validated(self.claim(label).Settings, self.theory[label].settings, f"theory.{label}.settings")
+    def study_settings(self, kind: StudyKind, label: str) -> Settings:
+        settings = self.studies[kind][label].settings
+        return validated(self.study(kind, label).Settings, settings, f"{kind}.{label}.settings")
 
     def uses_extractor(self, dataset: str, extractor: str) -> bool:
         """Whether the sample metrics on this dataset need a feature network."""
@@ -291,10 +304,9 @@ def check(data: Any) -> Experiment:
                     f"metrics.{family} on datasets.{label}",
                     lambda m=metric, d=dataset: m.check(d.support, d.has_labels),
                 )
-    for label in experiment.calibration:
-        check_calibration(experiment, label)
-    for label in experiment.theory:
-        check_claim(experiment, label)
+    for kind, entries in experiment.studies.items():
+        for label in entries:
+            check_study(experiment, kind, label)
     for label, paper in experiment.published.items():
         for dataset, values in paper.values.items():
             check_labels(experiment, f"published.{label}.values", [(dataset, model) for model in values])
@@ -310,24 +322,14 @@ def check_labels(experiment: Experiment, key: str, pairs: Sequence[tuple[str, st
                 raise UserError(f"{key}: {found}")
 
 
-def check_claim(experiment: Experiment, label: str) -> None:
-    needs = experiment.claim(label).needs(experiment.claim_settings(label))
-    check_labels(experiment, f"theory.{label}.settings", needs)
-    if needs and not experiment.metrics:
-        raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
-
-
-def check_calibration(experiment: Experiment, label: str) -> None:
-    settings = experiment.check_settings(label)
-    if not experiment.check(label).needs_runs:
-        return
-    if experiment.likelihood is None:
-        raise UserError(f"calibration.{label}: it needs likelihoods, and likelihood is null")
-    for key, name, valid in (
-        ("dataset", settings.dataset, experiment.datasets),
-        ("model", settings.model, experiment.models),
-        ("seed", settings.seed, experiment.seeds),
-    ):
-        if name not in valid:
-            found = f"{name}: not in this experiment; valid: {', '.join(map(str, valid))}"
-            raise UserError(f"calibration.{label}.settings.{key}: {found}")
+def check_study(experiment: Experiment, kind: StudyKind, label: str) -> None:
+    """Raise `UserError` where a study reads replicates or measurements that the experiment does not have."""
+    for need in experiment.study(kind, label).needs(experiment.study_settings(kind, label)):
+        if need.kind == "likelihood" and experiment.likelihood is None:
+            raise UserError(f"{kind}.{label}: it needs likelihoods, and likelihood is null")
+        if need.kind == "sample" and not experiment.metrics:
+            raise UserError(f"{kind}.{label}: it needs sample metrics, and metrics is empty")
+        check_labels(experiment, f"{kind}.{label}.settings", [(need.dataset, need.model)])
+        if need.seed is not None and need.seed not in experiment.seeds:
+            valid = ", ".join(map(str, experiment.seeds))
+            raise UserError(f"{kind}.{label}.settings: the seed {need.seed} is not in this experiment; valid: {valid}")

@@ -1,2 +1,1 @@
-"""Does a measurement agree with what theory predicts? A claim, a prediction, a measurement, a verdict; imports
-`experiment` and below."""
+"""Do measurements agree with predictions? Checks of estimators and textbook claims; imports `metrics` and below."""

@@ -13,14 +13,15 @@ from deepgen_bench.report.data.paired import load_paired
 from deepgen_bench.report.data.published import published_in, published_tables
 from deepgen_bench.report.data.selection import ORACLE
 from deepgen_bench.report.data.sheet import sheets
-from deepgen_bench.report.tables.calibration import read_lines, table
+from deepgen_bench.report.tables.chapters import Chapter, chapters
 from deepgen_bench.report.tables.render import Table
-from deepgen_bench.report.tables.theory import Chapter, chapters
+from deepgen_bench.report.tables.studies import calibration_table
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.damage import Damaged
 from deepgen_bench.storage.figure_data import read_figure_data
 from deepgen_bench.storage.files import read_json
 from deepgen_bench.storage.results import KEY, load_results
+from deepgen_bench.studies.result import read_result
 
 
 @dataclass
@@ -54,9 +55,9 @@ class Material:
         """The calibration of each experiment that has one."""
         tables = []
         for home, experiment in zip(self.homes, self.experiments.values(), strict=True):
-            parts = [home / "calibration" / f"{label}.json" for label in experiment.get("calibration", {})]
-            if parts and all(part.is_file() for part in parts):
-                tables.append(table(read_lines(parts)))
+            paths = {label: home / "calibration" / f"{label}.json" for label in experiment.get("calibration", {})}
+            if paths and all(path.is_file() for path in paths.values()):
+                tables.append(calibration_table({label: read_result(path) for label, path in paths.items()}))
         return tables
 
     @cached_property

@@ -10,8 +10,9 @@ from deepgen_bench.report.figures.pictures import data_uri
 from deepgen_bench.report.page.overview import headline, troubles
 from deepgen_bench.report.page.provenance import provenance
 from deepgen_bench.report.page.section import Section, sections_of
+from deepgen_bench.report.tables.chapters import Chapter
 from deepgen_bench.report.tables.render import Table
-from deepgen_bench.report.tables.theory import NOTE, Chapter
+from deepgen_bench.report.tables.studies import THEORY_NOTE
 from deepgen_bench.storage.files import write_bytes, write_text
 
 FILE = "report.html"
@@ -63,7 +64,7 @@ def render(material: Material, sections: Sequence[Section], ranks: Sequence[Tabl
         sections=sections,
         ranks=ranks,
         theory=theory,
-        theory_note=NOTE,
+        theory_note=THEORY_NOTE,
         headline=headline(sections),
         troubles=troubles(material.rows),
         provenance=provenance(material),
