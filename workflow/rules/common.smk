@@ -79,7 +79,7 @@ def study_inputs(wildcards):
 
 
 def study_results(wildcards):
-    return PLAN.store.studies(wildcards.kind).values()
+    return list(PLAN.store.studies(wildcards.kind).values())
 
 
 def figures_identity(wildcards):

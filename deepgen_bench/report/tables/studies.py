@@ -58,7 +58,7 @@ def row_table(title: str, rows: Sequence[Row], name: str = "", notes: Sequence[s
 
 def cells(row: Row) -> list[Cell]:
     judged, in_errors = row.prediction is not None, deviation_in_errors(row)
-    exact = "exact" if judged and not isnan(row.std_error) else "–"
+    exact = "exact" if judged and row.relation == "equal" and not isnan(row.std_error) else "–"
     verdict: str = row.verdict if judged else "–"
     if row.expected and (row.expected == "fails" or row.verdict != row.expected):
         verdict += f" (expected: {row.expected})"
@@ -67,7 +67,7 @@ def cells(row: Row) -> list[Cell]:
         (row.setting, None),
         ("–" if row.prediction is None else f"{SIGNS[row.relation]}{row.prediction:.5g}", row.prediction),
         (f"{row.measurement:.5g}", row.measurement),
-        (f"{row.std_error:.2g}", row.std_error),
+        (f"{row.std_error:.2g}" if row.std_error else "–", row.std_error),
         ("–" if row.deviation is None else f"{row.deviation:+.2g}", row.deviation),
         (exact if in_errors is None else f"{in_errors:+.1f}", in_errors),
         (f"{row.tolerance:g}" if judged else "–", row.tolerance),

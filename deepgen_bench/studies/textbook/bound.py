@@ -59,8 +59,8 @@ class Bound(Claim):
 
     def identity(self, x: float, mean: float, sd: float) -> Row:
         exact, divergence, elbo = elbo_terms(x, mean, sd)
-        setting = f"predicted: log p(x) − KL(q ‖ p(z|x)); {case_name(x, mean, sd)}"
-        return Row("ELBO", setting, exact - divergence, elbo, 0.0, 1e-6)
+        quantity = "ELBO (predicted: log p(x) − KL(q ‖ p(z|x)))"
+        return Row(quantity, case_name(x, mean, sd), exact - divergence, elbo, 0.0, 1e-6)
 
     def importance_weighting(self, curve: list[dict[str, Any]]) -> list[Row]:
         """Bounds of the second case, whose weights are bounded: increases with K, and the distance from log p(x).
