@@ -38,7 +38,7 @@ def claim(name, **settings):
     return CLAIMS[name](name, CLAIMS[name].Settings(**settings), Context(base_seed=0))
 
 
-def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
+def test_the_objective_at_the_optimal_discriminator_has_the_known_value():
     exact = [optimal_value(p, q) for p, q in PAIRS.values()]
     # 2 · 0.111421482 - 2 log 2
     assert exact[0] == pytest.approx(-1.163451397, abs=1e-9)
@@ -46,7 +46,7 @@ def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
         x = np.linspace(-12, 12, 20_001)
         d = density_ratio(x, p, q)
         assert np.trapezoid(density(x, *p), x) == pytest.approx(1, abs=1e-9)
-        # the same by its definition, and less at any other discriminator
+        # V(D) by its definition is the same at D* and smaller at any other discriminator
         for other, equal in ((d, True), (0.9 * d + 0.05, False), (np.full_like(d, 0.5), False)):
             with np.errstate(divide="ignore"):
                 logs = np.log(np.clip(other, 1e-300, 1)), np.log(np.clip(1 - other, 1e-300, 1))
@@ -54,11 +54,11 @@ def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
             assert v == pytest.approx(value, abs=1e-6) if equal else v < value - 1e-4
 
 
-def test_the_elbo_is_what_the_divergence_leaves_of_log_p():
+def test_the_elbo_is_log_p_minus_the_divergence():
     for case in CASES:
         exact, divergence, elbo = elbo_terms(*case)
         assert divergence > 0 and elbo == pytest.approx(exact - divergence, abs=1e-8)
-    # the variance of the weights, by drawing them
+    # the variance of the weights, estimated from draws
     x, mean, sd = CASES[1]
     z = np.random.default_rng(0).normal(mean, sd, 1_000_000)
     weights = norm.pdf(z) * norm.pdf(x, np.sin(z), SD) / norm.pdf(z, mean, sd) / np.exp(elbo_terms(x, mean, sd)[0])
@@ -66,8 +66,8 @@ def test_the_elbo_is_what_the_divergence_leaves_of_log_p():
     assert weights.var() == pytest.approx(relative_variance(x, mean, sd), rel=0.01)
 
 
-def test_kl_and_error_at_a_fixed_tau_are_those_of_probabilistic_principal_components():
-    """By drawing from the model of Tipping and Bishop, whose weights and posterior are known."""
+def test_kl_and_error_at_a_fixed_tau_are_those_of_probabilistic_pca():
+    """Estimated from draws of the model of Tipping and Bishop, whose weights and posterior are known."""
     square, rng = 0.5, np.random.default_rng(0)
     kl, error = 0.0, float(sum(EIGENVALUES[LATENT:]))
     for value in EIGENVALUES[:LATENT]:
@@ -88,8 +88,8 @@ def test_jsd_of_histograms():
     assert histogram_jsd(np.array([4, 0]), np.array([2, 2])) == pytest.approx(half)
 
 
-class Line(nn.Module):
-    """s · x₀, for a slope s of each replicate."""
+class LinearCritic(nn.Module):
+    """s · x₀, with a slope s for each replicate."""
 
     def __init__(self, slopes):
         super().__init__()
@@ -99,20 +99,20 @@ class Line(nn.Module):
         return self.slope * x[..., :1]
 
 
-def test_a_critic_with_a_penalty_has_the_slope_that_the_claim_says():
+def test_a_penalised_critic_has_the_predicted_slope():
     """The penalised objective of linear critics is largest at 1 + m / (2 λ), where the estimate is m + m² / (2 λ)."""
     m, weight = 2.0, 10.0
-    tried = np.linspace(0.8, 1.4, 61).tolist()
-    line, draws = Line(tried), Draws([0] * len(tried), "cpu")
-    real, fake = torch.zeros(len(tried), 8, 2), torch.tensor([-m, 0.0]).expand(len(tried), 8, 2)
-    values = penalised_critic_loss(weight)(line, real, fake, draws).detach().numpy()
-    best = tried[int(values.argmin())]
+    grid = np.linspace(0.8, 1.4, 61).tolist()
+    critic, rng = LinearCritic(grid), Draws([0] * len(grid), "cpu")
+    real, fake = torch.zeros(len(grid), 8, 2), torch.tensor([-m, 0.0]).expand(len(grid), 8, 2)
+    values = penalised_critic_loss(weight)(critic, real, fake, rng).detach().numpy()
+    best = grid[int(values.argmin())]
     assert best == pytest.approx(1 + m / (2 * weight), abs=0.011)
-    assert critic_estimate(line, real, fake)[values.argmin()] == pytest.approx(m + m**2 / (2 * weight), abs=0.021)
-    np.testing.assert_allclose(gradient_norms(line, fake), np.array(tried)[:, None].repeat(8, 1), rtol=1e-6)
+    assert critic_estimate(critic, real, fake)[values.argmin()] == pytest.approx(m + m**2 / (2 * weight), abs=0.021)
+    np.testing.assert_allclose(gradient_norms(critic, fake), np.array(grid)[:, None].repeat(8, 1), rtol=1e-6)
 
 
-def test_too_short_a_training_does_not_hold():
+def test_a_claim_fails_after_too_short_a_training():
     rows = claim("optimal_discriminator", steps=3, n=2000).measure().rows
     assert {row.verdict for row in rows if row.quantity == "mean |D − D*|"} == {"fails"}
 
@@ -137,15 +137,15 @@ def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch
         return end.value.code, capsys.readouterr()
 
     assert run("study", file, "--kind", "theory", "--label", "elbo")[0] in (None, 0)
-    code, said = run("study", file, "--kind", "theory")
-    assert code in (None, 0) and "1 claims" in said.out
+    code, output = run("study", file, "--kind", "theory")
+    assert code in (None, 0) and "1 claims" in output.out
     home = results / "small"
     lines = (home / "tables" / "theory.csv").read_text().splitlines()
     (chapter,) = chapters(home, ["elbo"])
     assert len(lines) == 1 + len(chapter.rows.rows) > 8
     assert "<math" in chapter.formula and chapter.figures[0].chart is not None and chapter.figures[0].spec
-    code, said = run("study", file, "--kind", "theory", "--label", "other")
-    assert code == 2 and said.err == f"error: --label: 'other' is not in theory of {file}; valid: elbo\n"
+    code, output = run("study", file, "--kind", "theory", "--label", "other")
+    assert code == 2 and output.err == f"error: --label: 'other' is not in theory of {file}; valid: elbo\n"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_failing_row_makes_a_failing_claim():
     assert table.rows[0][2].text == "≤ 1" and table.rows[0][0].emphasis == "bold"
 
 
-def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatch, capsys):
+def test_a_row_without_a_prediction_has_no_verdict(tmp_path, monkeypatch, capsys):
     context = Row("q", "s", None, 2.0, 0.1)
     table = row_table("t", [context])
     assert [cell.text for cell in table.rows[0]] == ["q", "s", "–", "2", "0.1", "–", "–", "–", "–"]
@@ -202,20 +202,20 @@ def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"theory": {"bounds": {}}}, "theory.bounds.claim: unknown claim 'bounds'"),
         ({"theory": {"bound": {"settings": {"repeats": 1}}}}, "theory.bound.settings.repeats"),
         ({"theory": {"stability": {}}}, "theory.stability.settings: the dataset digits is not in this experiment"),
     ],
 )
-def test_wrong_claims_are_named(change, said):
-    with pytest.raises(UserError, match=said.replace(".", r"\.")):
+def test_wrong_claims_are_named(change, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
         load_experiment(SMALL | change)
 
 
-def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
-    """Real trainings of three seeds: the spread over them, modes counted against the density, and its test."""
+def test_stability_is_measured_from_the_replicates(tmp_path):
+    """Three trained seeds of each model: the spread over seeds, its test, and covered modes."""
     models = {"vae": {"settings": {"hidden": [16]}}, "gan": {"settings": {"hidden": [16]}}}
     settings = {"dataset": "gaussian_ring", "metric": "frechet_distance", "extractor": "data", "unsteady": ["gan"]}
     data = {
@@ -244,14 +244,14 @@ def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
         assert len(fd) == 3 and spreads[model] == pytest.approx(np.std(np.log(fd), ddof=1))
     logs = [np.log([row["FD"] for row in claim["tables"]["distances"] if row["model"] == m]) for m in ("gan", "vae")]
     gan, vae = (np.abs(log - np.median(log)) for log in logs)
-    (judged,) = (row for row in claim["rows"] if row["verdict"] != "context")
-    assert judged["measurement"] == pytest.approx(gan.mean() - vae.mean())
-    assert judged["std_error"] == pytest.approx(np.hypot(sem(gan), sem(vae)))
+    (spread,) = (row for row in claim["rows"] if row["verdict"] != "context")
+    assert spread["measurement"] == pytest.approx(gan.mean() - vae.mean())
+    assert spread["std_error"] == pytest.approx(np.hypot(sem(gan), sem(vae)))
     (p,) = (row["measurement"] for row in claim["rows"] if row["quantity"] == "p-value of equal spreads")
     assert p == pytest.approx(levene(*logs, center="median").pvalue)
     assert len(claim["tables"]["modes"]) == 6
 
 
-def test_a_line_sums_up_all_claims():
+def test_a_summary_counts_the_claims():
     results = {str(i): result(row(verdict)) for i, verdict in enumerate(["holds", "fails", "holds"])}
     assert theory_summary(results) == "2 of 3 claims hold, 1 of 3 claims fails"

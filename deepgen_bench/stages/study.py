@@ -24,7 +24,7 @@ def measure_study(store: Store, kind: StudyKind, label: str) -> None:
     context = context_of(store, experiment.study(kind, label).needs(settings))
     study = experiment.study(kind, label)(label, settings, context)
     evidence = study.measure()
-    rows = [judged(row, entry) for row in evidence.rows] if isinstance(entry, CalibrationEntry) else evidence.rows
+    rows = [with_entry(row, entry) for row in evidence.rows] if isinstance(entry, CalibrationEntry) else evidence.rows
     words = Words.of(study) if isinstance(study, Claim) else None
     write_result(store.study(kind, label), Result(experiment.study_name(kind, label), rows, evidence.tables, words))
     for row in rows:
@@ -32,7 +32,7 @@ def measure_study(store: Store, kind: StudyKind, label: str) -> None:
         print(f"{row.quantity}, {row.setting}: {row.measurement:.6g}{predicted}, {row.verdict}")
 
 
-def judged(row: Row, entry: CalibrationEntry) -> Row:
+def with_entry(row: Row, entry: CalibrationEntry) -> Row:
     """The row of a check with the tolerance and the expected verdict of its entry in the experiment file."""
     return replace(row, tolerance=entry.tolerance, expected=row.expected or EXPECTED[entry.expect])
 

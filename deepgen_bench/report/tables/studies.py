@@ -57,9 +57,9 @@ def row_table(title: str, rows: Sequence[Row], name: str = "", notes: Sequence[s
 
 
 def cells(row: Row) -> list[Cell]:
-    judged, in_errors = row.prediction is not None, deviation_in_errors(row)
-    exact = "exact" if judged and row.relation == "equal" and not isnan(row.std_error) else "–"
-    verdict: str = row.verdict if judged else "–"
+    predicted, in_errors = row.prediction is not None, deviation_in_errors(row)
+    exact = "exact" if predicted and row.relation == "equal" and not isnan(row.std_error) else "–"
+    verdict: str = row.verdict if predicted else "–"
     if row.expected and (row.expected == "fails" or row.verdict != row.expected):
         verdict += f" (expected: {row.expected})"
     texts: list[tuple[str, float | None]] = [
@@ -70,10 +70,10 @@ def cells(row: Row) -> list[Cell]:
         (f"{row.std_error:.2g}" if row.std_error else "–", row.std_error),
         ("–" if row.deviation is None else f"{row.deviation:+.2g}", row.deviation),
         (exact if in_errors is None else f"{in_errors:+.1f}", in_errors),
-        (f"{row.tolerance:g}" if judged else "–", row.tolerance),
+        (f"{row.tolerance:g}" if predicted else "–", row.tolerance),
         (verdict, None),
     ]
-    unexpected = judged and row.verdict != (row.expected or "holds")
+    unexpected = predicted and row.verdict != (row.expected or "holds")
     return [Cell(text, "bold" if unexpected else "", value=value) for text, value in texts]
 
 
