@@ -18,8 +18,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/calibrate.smk"
-include: "workflow/rules/theory.smk"
+include: "workflow/rules/studies.smk"
 
 
 rule all:
@@ -27,5 +26,4 @@ rule all:
     input:
         rules.tables.output,
         rules.report.output,
-        rules.calibration.output if PLAN.experiment.calibration else [],
-        rules.theory.output if PLAN.experiment.theory else [],
+        [f"{HOME}/tables/{kind}.md" for kind, studies in PLAN.experiment.studies.items() if studies],

@@ -141,45 +141,34 @@ def aggregate(
 
 
 @app.command(rich_help_panel=STAGE)
-def calibrate(
+def study(
     experiment: ExperimentFile,
-    check: Annotated[str | None, typer.Option(help="label of a check; without it, the table of all is written")] = None,
+    kind: Annotated[
+        Literal["calibration", "theory"],
+        typer.Option(help="calibration: a check of an estimator; theory: a textbook claim"),
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="label of the study; without it, write the table of all studies of the kind")
+    ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Hold an estimator against a known truth, as the experiment says."""
+    """Measure a study and compare it with its predictions."""
+    from deepgen_bench.stages.jobs import job
+
     store = open_store(experiment, results)
-    valid = store.experiment.calibration
-    if check is None:
-        from deepgen_bench.report.tables.calibration import write_calibration
+    paths = store.studies(kind)
+    if label is None:
+        from deepgen_bench.report.tables.studies import write_study_table
 
-        print(write_calibration([store.calibration(name) for name in valid], store.home / "tables"))
+        with job(store, kind):
+            print(write_study_table(kind, paths, store.home / "tables"))
         return
-    if check not in valid:
-        raise UserError(f"--check: {check!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
-    from deepgen_bench.stages.calibrate import calibrate as run
+    if label not in paths:
+        raise UserError(f"--label: {label!r} is not in {kind} of {experiment}; valid: {', '.join(paths) or 'none'}")
+    from deepgen_bench.stages.study import measure_study
 
-    run(store, check)
-
-
-@app.command(rich_help_panel=STAGE)
-def claim(
-    experiment: ExperimentFile,
-    claim: Annotated[str | None, typer.Option(help="label of a claim; without it, the table of all is written")] = None,
-    results: Results = RESULTS,
-) -> None:
-    """Measure a textbook claim, as the experiment says."""
-    store = open_store(experiment, results)
-    valid = store.experiment.theory
-    if claim is None:
-        from deepgen_bench.report.tables.theory import write_theory
-
-        print(write_theory({label: store.theory(label) for label in valid}, store.home / "tables"))
-        return
-    if claim not in valid:
-        raise UserError(f"--claim: {claim!r} is not in {experiment}; valid: {', '.join(valid) or 'none'}")
-    from deepgen_bench.stages.claim import measure_claim
-
-    measure_claim(store, claim)
+    with job(store, kind, label):
+        measure_study(store, kind, label)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -194,15 +183,14 @@ def tables(
     from deepgen_bench.report.data.experiments import published_in
     from deepgen_bench.report.data.paired import load_paired
     from deepgen_bench.report.tables.write import write_tables
-    from deepgen_bench.stages.aggregate import check_aggregated
+    from deepgen_bench.stages.jobs import folder_job
     from deepgen_bench.storage.results import load_results
 
-    for each in folder:
-        check_aggregated(each)
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
     published = published_in(home) if len(folder) == 1 else {}
-    write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder), published)
+    with folder_job("tables", folder):
+        write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder), published)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -223,11 +211,10 @@ def report(
 ) -> None:
     """Write the report: one self-contained HTML page, and its figures as SVG and PDF."""
     from deepgen_bench.report.page.write import write_report
-    from deepgen_bench.stages.aggregate import check_aggregated
+    from deepgen_bench.stages.jobs import folder_job
 
-    for each in folder:
-        check_aggregated(each)
-    page, *figures = write_report(folder, output)
+    with folder_job("report", folder):
+        page, *figures = write_report(folder, output)
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(figures)} files of figures")
 
 

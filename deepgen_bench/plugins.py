@@ -6,7 +6,7 @@ Nothing is imported before it is used. Outside packages add names through entry 
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -161,3 +161,7 @@ CLAIMS = Registry(
         "observation_noise": "deepgen_bench.studies.textbook.observation_noise:ObservationNoise",
     },
 )
+
+# by the key of the experiment file under which the studies are named
+StudyKind = Literal["calibration", "theory"]
+STUDIES: dict[StudyKind, Registry] = {"calibration": CHECKS, "theory": CLAIMS}

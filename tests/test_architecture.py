@@ -10,7 +10,7 @@ PACKAGE = Path(deepgen_bench.__file__).parent
 # from the bottom to the top: a room may import those to its left
 ROOMS = (
     *("runtime", "plugins", "storage", "datasets", "training", "models", "metrics"),
-    *("experiment", "studies", "report", "stages", "cli"),
+    *("studies", "experiment", "report", "stages", "cli"),
 )
 # the same inside of rooms
 FOLDERS = {"report": ("data", "figures", "tables", "page")}

@@ -470,9 +470,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from deepgen_bench.experiment.load import load_experiment
     from deepgen_bench.experiment.store import Store
     from deepgen_bench.stages.aggregate import aggregate
-    from deepgen_bench.stages.calibrate import calibrate
     from deepgen_bench.stages.measure import measure_likelihood, measure_samples
     from deepgen_bench.stages.prepare import prepare_dataset
+    from deepgen_bench.stages.study import measure_study
     from deepgen_bench.stages.train import train_block
 
     folder = tmp_path_factory.mktemp("trained")
@@ -485,7 +485,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare_dataset(store, "ring")
     for stage in (train_block, measure_samples, measure_likelihood):
         stage(store, "ring", "gaussian", 0)
-    calibrate(store, "wasserstein_1d")
+    measure_study(store, "calibration", "wasserstein_1d")
     aggregate(store)
     return folder
 
@@ -508,7 +508,7 @@ DAMAGED: dict[str, tuple[str, str, bool]] = {
     "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", True),
     "measurements": ("results/t/measurements/ring/gaussian/sample_0.csv", "aggregate", True),
     "vectors": ("results/t/measurements/ring/gaussian/likelihood_0.npz", "aggregate", True),
-    "a check": ("results/t/calibration/wasserstein_1d.json", "calibrate", False),
+    "a study": ("results/t/calibration/wasserstein_1d.json", "study", False),
     "metrics.csv": ("results/t/metrics.csv", "tables", False),
     "paired.csv": ("results/t/paired.csv", "show", False),
 }
@@ -532,6 +532,8 @@ def test_damaged_results(
     )
     if stage in ("train", "measure", "likelihood"):
         arguments += ["--dataset", "ring", "--model", "gaussian", "--block", 0]
+    if stage == "study":
+        arguments += ["--kind", "calibration"]
     if (pattern, garbage) not in FIRST and (anew or (pattern, garbage) in HARMLESS):
         code, _, err = command(stage, *arguments)
         assert code == 0 and "Traceback" not in err
@@ -661,7 +663,10 @@ ARGUMENTS: dict[str, tuple[list[Any], list[str]]] = {
         ["prepare", "x.yaml", "--dataset", "\x1b[31m"],
         ["--dataset: '\\x1b[31m' is not in x.yaml; val"],
     ),
-    "no such check": (["calibrate", "x.yaml", "--check", "a\nb"], ["--check: 'a\\nb' is not in x.yaml; valid: none"]),
+    "no such study": (
+        ["study", "x.yaml", "--kind", "calibration", "--label", "a\nb"],
+        ["--label: 'a\\nb' is not in calibration of x.yaml; valid: none"],
+    ),
     "no file": (["check", "a\n\x1b[1m.yaml"], ["a\\n\\x1b[1m.yaml: cannot be read (No such file"]),
     "bytes of a file": (["check", "\udcff.yaml"], ["\\udcff.yaml: cannot be read"]),
     "zero byte": (["check", "a\0b"], ["embedded null byte"]),

@@ -1,57 +1,20 @@
-"""Checks against known truth: how they are judged, that right estimators pass them, and that mistakes do not."""
+"""Checks of estimators: correct estimators hold, deliberate mistakes fail, and the table shows what was unexpected."""
 
 import json
 import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.plugins import CHECKS
-from deepgen_bench.report.tables.calibration import write_calibration
+from deepgen_bench.report.tables.studies import write_study_table
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.calibrate import calibrate
-from deepgen_bench.studies.estimators.check import Line, judge
+from deepgen_bench.stages.study import measure_study
+from deepgen_bench.studies.result import read_result
 
 CONFIG = Path(__file__).parents[1] / "configs" / "calibration.yaml"
-finite = st.floats(-1e6, 1e6)
-positive = st.floats(0, 1e6)
-
-
-def line(truth, estimate, error, relation="equal"):
-    return Line("estimator", "setting", truth, estimate, error, relation)
-
-
-@pytest.mark.parametrize(
-    ("estimate", "error", "relation", "verdict"),
-    [
-        (1.02, 0.01, "equal", "pass"),
-        (0.98, 0.01, "equal", "pass"),
-        (1.04, 0.01, "equal", "undecided"),
-        (1.00, 0.03, "equal", "undecided"),
-        (1.08, 0.01, "equal", "fail"),
-        (0.92, 0.01, "equal", "fail"),
-        (0.00, 0.01, "at most", "pass"),
-        (1.08, 0.01, "at most", "fail"),
-        (math.nan, 0.01, "equal", "undecided"),
-        (1.0, math.nan, "equal", "undecided"),
-    ],
-)
-def test_verdicts(estimate, error, relation, verdict):
-    assert judge(line(1.0, estimate, error, relation), 0.05) == verdict
-
-
-@given(finite, finite, positive, positive)
-def test_noise_never_turns_a_fail_into_a_pass(truth, estimate, error, tolerance):
-    verdict = judge(line(truth, estimate, error), tolerance)
-    assert verdict == judge(line(-truth, -estimate, error), tolerance)
-    if verdict == "pass":
-        assert abs(estimate - truth) <= tolerance and 2 * error <= tolerance
-    if verdict == "fail":
-        assert abs(estimate - truth) > tolerance
 
 
 def store_with(tmp_path, **calibration):
@@ -92,47 +55,49 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("check", "settings"), SMALL)
-def test_right_estimators_pass(check, settings, tmp_path):
+def test_correct_estimators_hold(check, settings, tmp_path):
     store = store_with(tmp_path, here={"check": check, "tolerance": 0.1, "settings": settings})
-    calibrate(store, "here")
-    rows = json.loads(store.calibration("here").read_text())
-    assert rows and {row["verdict"] for row in rows} == {"pass"}
+    measure_study(store, "calibration", "here")
+    rows = read_result(store.study("calibration", "here")).rows
+    assert rows and {row.verdict for row in rows} == {"holds"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_caught(mistake, tmp_path):
+def test_mistakes_fail(mistake, tmp_path):
     check, settings = MISTAKES[mistake]
     store = store_with(tmp_path, here={"check": check, "tolerance": 0.05, "expect": "fail", "settings": settings})
-    calibrate(store, "here")
-    rows = json.loads(store.calibration("here").read_text())
-    assert rows and {row["verdict"] for row in rows if row["expected"] == "fail"} == {"fail"}
+    measure_study(store, "calibration", "here")
+    rows = read_result(store.study("calibration", "here")).rows
+    assert rows and {row.verdict for row in rows if row.expected == "fails"} == {"fails"}
 
 
-def test_the_table_says_what_was_not_as_expected(tmp_path):
+def test_the_table_shows_what_was_not_as_expected(tmp_path):
     settings = {"check": "inception_one_hot", "settings": {"n": 1000}}
     store = store_with(
         tmp_path, right={**settings, "tolerance": 0.1}, odd={**settings, "tolerance": 0.1, "expect": "fail"}
     )
-    for name in ("right", "odd"):
-        calibrate(store, name)
-    said = write_calibration([store.calibration(name) for name in ("right", "odd")], tmp_path)
-    assert said == "1 of 2 lines as expected; not: odd"
+    for label in ("right", "odd"):
+        measure_study(store, "calibration", label)
+    summary = write_study_table("calibration", store.studies("calibration"), tmp_path)
+    assert summary == "1 of 2 rows as expected; not: odd"
     text = (tmp_path / "calibration.md").read_text()
-    assert "**pass (fail expected)**" in text and said in text
+    assert "**holds (expected: fails)**" in text and summary in text
     assert len((tmp_path / "calibration.csv").read_text().splitlines()) == 3
 
 
-def test_what_is_not_a_number_is_neither_exact_nor_a_mistake_caught(tmp_path):
+def test_an_error_that_is_not_a_number_is_neither_exact_nor_a_failure(tmp_path):
     settings = {"check": "inception_one_hot", "settings": {"n": 1000}}
     store = store_with(tmp_path, odd={**settings, "tolerance": 0.1, "expect": "fail"})
-    calibrate(store, "odd")
-    rows = json.loads(store.calibration("odd").read_text())
-    spoilt = [row | {"std_error": math.nan, "verdict": judge(line(0, 1, math.nan), 0.1)} for row in rows]
-    store.calibration("odd").write_text(json.dumps(spoilt))
-    assert write_calibration([store.calibration("odd")], tmp_path) == "0 of 1 lines as expected; not: odd"
+    measure_study(store, "calibration", "odd")
+    path = store.study("calibration", "odd")
+    result = json.loads(path.read_text())
+    rows = [row | {"prediction": 0, "measurement": 1, "std_error": math.nan} for row in result["rows"]]
+    path.write_text(json.dumps(result | {"rows": rows}))
+    summary = write_study_table("calibration", store.studies("calibration"), tmp_path)
+    assert summary == "0 of 1 rows as expected; not: odd"
     assert "exact" not in (tmp_path / "calibration.md").read_text()
-    store.calibration("odd").write_text(json.dumps(rows))
-    write_calibration([store.calibration("odd")], tmp_path)
+    path.write_text(json.dumps(result))
+    write_study_table("calibration", store.studies("calibration"), tmp_path)
     assert "exact" in (tmp_path / "calibration.md").read_text()
 
 
@@ -153,7 +118,15 @@ def test_the_shipped_calibration_uses_every_check():
         ),
         (
             {"check": "trained_vae", "tolerance": 1, "settings": {"dataset": "sine_mixture", "model": "vae"}},
-            "calibration.here.settings.model: vae: not in this experiment; valid: gaussian, gan",
+            "calibration.here.settings: the model vae is not in this experiment; valid: gaussian, gan",
+        ),
+        (
+            {
+                "check": "true_density",
+                "tolerance": 1,
+                "settings": {"dataset": "sine_mixture", "model": "gan", "seed": 9},
+            },
+            "calibration.here.settings: the seed 9 is not in this experiment; valid: 0, 1, 2, 3, 4",
         ),
     ],
 )

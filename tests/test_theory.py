@@ -1,4 +1,4 @@
-"""Claims of the theory: their closed forms, how they are judged, and one of them through the command line."""
+"""Textbook claims: their closed forms, their tables, and one of them through the command line."""
 
 import json
 
@@ -15,61 +15,38 @@ from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.plan import Plan
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.plugins import CLAIMS
-from deepgen_bench.report.tables.theory import chapters, summary, table, verdict_of, write_theory
+from deepgen_bench.report.tables.chapters import chapters
+from deepgen_bench.report.tables.studies import claim_verdict, row_table, theory_summary, write_study_table
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.claim import measure_claim
 from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
+from deepgen_bench.stages.study import measure_study
 from deepgen_bench.stages.train import train_block
-from deepgen_bench.studies.textbook.bound import CASES, SD, relative_variance, terms
-from deepgen_bench.studies.textbook.claim import Evidence, Row, mean_row
-from deepgen_bench.studies.textbook.discriminator import PAIRS, density, optimal_value, ratio
-from deepgen_bench.studies.textbook.learning import penalised, reading, slopes
+from deepgen_bench.studies.result import Result
+from deepgen_bench.studies.study import Context, Evidence, Row
+from deepgen_bench.studies.textbook.bound import CASES, SD, elbo_terms, relative_variance
+from deepgen_bench.studies.textbook.discriminator import PAIRS, density, density_ratio, optimal_value
 from deepgen_bench.studies.textbook.observation_noise import EIGENVALUES, LATENT, predicted
 from deepgen_bench.studies.textbook.supports import histogram_jsd
+from deepgen_bench.studies.textbook.train import critic_estimate, gradient_norms, penalised_critic_loss
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 SMALL = {"name": "small", "datasets": {"gaussian_ring": {"budget": 100}}, "models": {"gaussian": {}}}
 
 
-def claim(name, tmp_path, **settings):
-    store = Store(load_experiment(SMALL), tmp_path)
-    return CLAIMS[name](name, CLAIMS[name].Settings(**settings), store)
+def claim(name, **settings):
+    return CLAIMS[name](name, CLAIMS[name].Settings(**settings), Context(base_seed=0))
 
 
-@pytest.mark.parametrize(
-    ("prediction", "measurement", "error", "relation", "verdict"),
-    [
-        (1.0, 1.05, 0.02, "equal", "holds"),
-        (1.0, 1.05, 0.03, "equal", "undecided"),
-        (1.0, 1.20, 0.04, "equal", "fails"),
-        (1.0, 0.80, 0.04, "equal", "fails"),
-        (1.0, 0.20, 0.04, "at most", "holds"),
-        (1.0, 1.20, 0.04, "at most", "fails"),
-        (1.0, 5.00, 0.04, "at least", "holds"),
-        (1.0, 0.80, 0.04, "at least", "fails"),
-        (1.0, float("nan"), 0.0, "equal", "fails"),
-        (None, 3.0, 0.1, "equal", "context"),
-    ],
-)
-def test_noise_never_holds(prediction, measurement, error, relation, verdict):
-    assert Row("x", "", prediction, measurement, error, 0.1, relation).verdict == verdict
-
-
-def test_a_mean_has_the_error_of_its_replicates():
-    row = mean_row("x", "", 2.0, np.array([1.0, 2.0, 3.0]), 0.5)
-    assert row.measurement == 2 and row.std_error == pytest.approx(1 / np.sqrt(3))
-
-
-def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
+def test_the_objective_at_the_optimal_discriminator_has_the_known_value():
     exact = [optimal_value(p, q) for p, q in PAIRS.values()]
     # 2 · 0.111421482 - 2 log 2
     assert exact[0] == pytest.approx(-1.163451397, abs=1e-9)
     for (p, q), value in zip(PAIRS.values(), exact, strict=True):
         x = np.linspace(-12, 12, 20_001)
-        d = ratio(x, p, q)
+        d = density_ratio(x, p, q)
         assert np.trapezoid(density(x, *p), x) == pytest.approx(1, abs=1e-9)
-        # the same by its definition, and less at any other discriminator
+        # V(D) by its definition is the same at D* and smaller at any other discriminator
         for other, equal in ((d, True), (0.9 * d + 0.05, False), (np.full_like(d, 0.5), False)):
             with np.errstate(divide="ignore"):
                 logs = np.log(np.clip(other, 1e-300, 1)), np.log(np.clip(1 - other, 1e-300, 1))
@@ -77,20 +54,20 @@ def test_the_objective_at_the_optimal_discriminator_is_the_known_number():
             assert v == pytest.approx(value, abs=1e-6) if equal else v < value - 1e-4
 
 
-def test_the_elbo_is_what_the_divergence_leaves_of_log_p():
+def test_the_elbo_is_log_p_minus_the_divergence():
     for case in CASES:
-        exact, divergence, elbo = terms(*case)
+        exact, divergence, elbo = elbo_terms(*case)
         assert divergence > 0 and elbo == pytest.approx(exact - divergence, abs=1e-8)
-    # the variance of the weights, by drawing them
+    # the variance of the weights, estimated from draws
     x, mean, sd = CASES[1]
     z = np.random.default_rng(0).normal(mean, sd, 1_000_000)
-    weights = norm.pdf(z) * norm.pdf(x, np.sin(z), SD) / norm.pdf(z, mean, sd) / np.exp(terms(x, mean, sd)[0])
+    weights = norm.pdf(z) * norm.pdf(x, np.sin(z), SD) / norm.pdf(z, mean, sd) / np.exp(elbo_terms(x, mean, sd)[0])
     assert weights.mean() == pytest.approx(1, abs=0.005)
     assert weights.var() == pytest.approx(relative_variance(x, mean, sd), rel=0.01)
 
 
-def test_kl_and_error_at_a_fixed_tau_are_those_of_probabilistic_principal_components():
-    """By drawing from the model of Tipping and Bishop, whose weights and posterior are known."""
+def test_kl_and_error_at_a_fixed_tau_are_those_of_probabilistic_pca():
+    """Estimated from draws of the model of Tipping and Bishop, whose weights and posterior are known."""
     square, rng = 0.5, np.random.default_rng(0)
     kl, error = 0.0, float(sum(EIGENVALUES[LATENT:]))
     for value in EIGENVALUES[:LATENT]:
@@ -111,8 +88,8 @@ def test_jsd_of_histograms():
     assert histogram_jsd(np.array([4, 0]), np.array([2, 2])) == pytest.approx(half)
 
 
-class Line(nn.Module):
-    """s · x₀, for a slope s of each replicate."""
+class LinearCritic(nn.Module):
+    """s · x₀, with a slope s for each replicate."""
 
     def __init__(self, slopes):
         super().__init__()
@@ -122,26 +99,26 @@ class Line(nn.Module):
         return self.slope * x[..., :1]
 
 
-def test_a_critic_with_a_penalty_has_the_slope_that_the_claim_says():
-    """The penalised objective of linear critics is largest at 1 + m / (2 λ), where the reading is m + m² / (2 λ)."""
+def test_a_penalised_critic_has_the_predicted_slope():
+    """The penalised objective of linear critics is largest at 1 + m / (2 λ), where the estimate is m + m² / (2 λ)."""
     m, weight = 2.0, 10.0
-    tried = np.linspace(0.8, 1.4, 61).tolist()
-    line, draws = Line(tried), ReplicateRNG([0] * len(tried), "cpu")
-    real, fake = torch.zeros(len(tried), 8, 2), torch.tensor([-m, 0.0]).expand(len(tried), 8, 2)
-    values = penalised(weight)(line, real, fake, draws).detach().numpy()
-    best = tried[int(values.argmin())]
+    grid = np.linspace(0.8, 1.4, 61).tolist()
+    critic, rng = LinearCritic(grid), ReplicateRNG([0] * len(grid), "cpu")
+    real, fake = torch.zeros(len(grid), 8, 2), torch.tensor([-m, 0.0]).expand(len(grid), 8, 2)
+    values = penalised_critic_loss(weight)(critic, real, fake, rng).detach().numpy()
+    best = grid[int(values.argmin())]
     assert best == pytest.approx(1 + m / (2 * weight), abs=0.011)
-    assert reading(line, real, fake)[values.argmin()] == pytest.approx(m + m**2 / (2 * weight), abs=0.021)
-    np.testing.assert_allclose(slopes(line, fake), np.array(tried)[:, None].repeat(8, 1), rtol=1e-6)
+    assert critic_estimate(critic, real, fake)[values.argmin()] == pytest.approx(m + m**2 / (2 * weight), abs=0.021)
+    np.testing.assert_allclose(gradient_norms(critic, fake), np.array(grid)[:, None].repeat(8, 1), rtol=1e-6)
 
 
-def test_too_short_a_training_does_not_hold(tmp_path):
-    rows = claim("optimal_discriminator", tmp_path, steps=3, n=2000).evidence().rows
+def test_a_claim_fails_after_too_short_a_training():
+    rows = claim("optimal_discriminator", steps=3, n=2000).measure().rows
     assert {row.verdict for row in rows if row.quantity == "mean |D − D*|"} == {"fails"}
 
 
-def test_distances_of_disjoint_supports(tmp_path):
-    for record in claim("disjoint_supports", tmp_path, n=2000).distances():
+def test_distances_of_disjoint_supports():
+    for record in claim("disjoint_supports", n=2000).distances():
         theta = record["theta"]
         assert record["jsd"] == pytest.approx(min(theta, 1) * np.log(2), abs=0.03)
         assert record["w1"] == pytest.approx(theta, abs=0.03)
@@ -159,16 +136,16 @@ def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch
             main()
         return end.value.code, capsys.readouterr()
 
-    assert run("claim", file, "--claim", "elbo")[0] in (None, 0)
-    code, said = run("claim", file)
-    assert code in (None, 0) and "1 claims" in said.out
+    assert run("study", file, "--kind", "theory", "--label", "elbo")[0] in (None, 0)
+    code, output = run("study", file, "--kind", "theory")
+    assert code in (None, 0) and "1 claims" in output.out
     home = results / "small"
     lines = (home / "tables" / "theory.csv").read_text().splitlines()
     (chapter,) = chapters(home, ["elbo"])
     assert len(lines) == 1 + len(chapter.rows.rows) > 8
     assert "<math" in chapter.formula and chapter.figures[0].chart is not None and chapter.figures[0].spec
-    code, said = run("claim", file, "--claim", "other")
-    assert code == 2 and said.err == f"error: --claim: 'other' is not in {file}; valid: elbo\n"
+    code, output = run("study", file, "--kind", "theory", "--label", "other")
+    assert code == 2 and output.err == f"error: --label: 'other' is not in theory of {file}; valid: elbo\n"
 
 
 @pytest.mark.parametrize(
@@ -178,12 +155,12 @@ def test_a_claim_from_the_command_line_to_the_page(tmp_path, capsys, monkeypatch
         ("mixture", "datasets/synthetic.py"),
         ("transformation", "models/adversarial/gan.py"),
         ("observation_noise", "datasets/digits.py"),
-        ("critic", "textbook/learning.py"),
+        ("critic", "textbook/train.py"),
     ],
 )
-def test_a_claim_is_measured_anew_when_what_it_trains_changes(name, module, tmp_path, monkeypatch):
+def test_a_claim_runs_again_when_a_model_that_it_trains_changes(name, module, tmp_path, monkeypatch):
     plan = Plan(load_experiment(SMALL | {"theory": {name: {}}}), tmp_path)
-    before = plan.claim(name)
+    before = plan.study("theory", name)
 
     def changed(of, path):
         source = parse(of, path)
@@ -191,44 +168,54 @@ def test_a_claim_is_measured_anew_when_what_it_trains_changes(name, module, tmp_
 
     monkeypatch.setattr(identity, "parse", changed)
     identity.code_identity.cache_clear()
-    assert plan.claim(name) != before
+    assert plan.study("theory", name) != before
     identity.code_identity.cache_clear()
 
 
+def result(*rows):
+    return Result("name", list(rows))
+
+
+def row(verdict):
+    prediction = None if verdict == "context" else 1.0
+    std_error = float("nan") if verdict == "undecided" else 0.0
+    return Row("q", "s", prediction, 2.0 if verdict == "fails" else 1.0, std_error, relation="at most")
+
+
 def test_a_failing_row_makes_a_failing_claim():
-    rows = [{"verdict": word} for word in ("holds", "fails", "undecided", "context")]
-    assert verdict_of({"rows": rows}) == "fails" and verdict_of({"rows": rows[2:]}) == "undecided"
-    row = {"quantity": "q", "setting": "s", "prediction": 1.0, "measurement": 2.0, "std_error": 0.0, "tolerance": 0.0}
-    shown = table({"title": "t", "rows": [row | {"relation": "at most", "verdict": "fails"}]})
-    assert shown.rows[0][2].text == "≤ 1" and shown.rows[0][0].emphasis == "bold"
+    rows = [row(verdict) for verdict in ("holds", "fails", "undecided", "context")]
+    assert [each.verdict for each in rows] == ["holds", "fails", "undecided", "context"]
+    assert claim_verdict(result(*rows)) == "fails" and claim_verdict(result(*rows[2:])) == "undecided"
+    table = row_table("t", [row("fails")])
+    assert table.rows[0][2].text == "≤ 1" and table.rows[0][0].emphasis == "bold"
 
 
-def test_a_row_without_a_prediction_is_shown_and_not_judged(tmp_path, monkeypatch, capsys):
-    row = {"quantity": "q", "setting": "s", "prediction": None, "measurement": 2.0, "std_error": 0.1, "tolerance": 0.0}
-    shown = table({"title": "t", "rows": [row | {"relation": "equal", "verdict": "context"}]})
-    assert [cell.text for cell in shown.rows[0]] == ["q", "s", "–", "2", "0.1", "–", "–"]
+def test_a_row_without_a_prediction_has_no_verdict(tmp_path, monkeypatch, capsys):
+    context = Row("q", "s", None, 2.0, 0.1)
+    table = row_table("t", [context])
+    assert [cell.text for cell in table.rows[0]] == ["q", "s", "–", "2", "0.1", "–", "–", "–", "–"]
     store = Store(load_experiment(SMALL | {"theory": {"bound": {}}}), tmp_path)
-    monkeypatch.setattr(CLAIMS["bound"], "evidence", lambda self: Evidence([Row("q", "s", None, 2.0, 0.1)]))
-    measure_claim(store, "bound")
+    monkeypatch.setattr(CLAIMS["bound"], "measure", lambda self: Evidence([context]))
+    measure_study(store, "theory", "bound")
     assert "q, s: 2, context" in capsys.readouterr().out
-    assert write_theory({"bound": store.theory("bound")}, tmp_path) == "1 of 1 claims is undecided"
+    assert write_study_table("theory", store.studies("theory"), tmp_path) == "1 of 1 claims is undecided"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"theory": {"bounds": {}}}, "theory.bounds.claim: unknown claim 'bounds'"),
         ({"theory": {"bound": {"settings": {"repeats": 1}}}}, "theory.bound.settings.repeats"),
         ({"theory": {"stability": {}}}, "theory.stability.settings: the dataset digits is not in this experiment"),
     ],
 )
-def test_wrong_claims_are_named(change, said):
-    with pytest.raises(UserError, match=said.replace(".", r"\.")):
+def test_wrong_claims_are_named(change, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
         load_experiment(SMALL | change)
 
 
-def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
-    """Real trainings of three seeds: the spread over them, modes counted against the density, and its test."""
+def test_stability_is_measured_from_the_replicates(tmp_path):
+    """Three trained seeds of each model: the spread over seeds, its test, and covered modes."""
     models = {"vae": {"settings": {"hidden": [16]}}, "gan": {"settings": {"hidden": [16]}}}
     settings = {"dataset": "gaussian_ring", "metric": "frechet_distance", "extractor": "data", "unsteady": ["gan"]}
     data = {
@@ -247,8 +234,8 @@ def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
     for model in models:
         train_block(store, "gaussian_ring", model, 0)
         measure_samples(store, "gaussian_ring", model, 0)
-    measure_claim(store, "stability")
-    claim = json.loads(store.theory("stability").read_text())
+    measure_study(store, "theory", "stability")
+    claim = json.loads(store.study("theory", "stability").read_text())
     spreads = {
         row["setting"]: row["measurement"] for row in claim["rows"] if row["quantity"] == "sd of log FD over seeds"
     }
@@ -257,14 +244,14 @@ def test_the_stability_of_trainings_is_read_from_the_runs(tmp_path):
         assert len(fd) == 3 and spreads[model] == pytest.approx(np.std(np.log(fd), ddof=1))
     logs = [np.log([row["FD"] for row in claim["tables"]["distances"] if row["model"] == m]) for m in ("gan", "vae")]
     gan, vae = (np.abs(log - np.median(log)) for log in logs)
-    (judged,) = (row for row in claim["rows"] if row["verdict"] != "context")
-    assert judged["measurement"] == pytest.approx(gan.mean() - vae.mean())
-    assert judged["std_error"] == pytest.approx(np.hypot(sem(gan), sem(vae)))
-    (p,) = (row["measurement"] for row in claim["rows"] if row["quantity"] == "p that the spreads are equal")
+    (spread,) = (row for row in claim["rows"] if row["verdict"] != "context")
+    assert spread["measurement"] == pytest.approx(gan.mean() - vae.mean())
+    assert spread["std_error"] == pytest.approx(np.hypot(sem(gan), sem(vae)))
+    (p,) = (row["measurement"] for row in claim["rows"] if row["quantity"] == "p-value of equal spreads")
     assert p == pytest.approx(levene(*logs, center="median").pvalue)
     assert len(claim["tables"]["modes"]) == 6
 
 
-def test_a_line_sums_up_all_claims():
-    claims = {str(i): {"rows": [{"verdict": verdict}]} for i, verdict in enumerate(["holds", "fails", "holds"])}
-    assert summary(claims) == "2 of 3 claims hold, 1 of 3 claims fails"
+def test_a_summary_counts_the_claims():
+    results = {str(i): result(row(verdict)) for i, verdict in enumerate(["holds", "fails", "holds"])}
+    assert theory_summary(results) == "2 of 3 claims hold, 1 of 3 claims fails"

@@ -1,1 +1,2 @@
-"""What does an experiment file ask for, and what does each of its jobs depend on? Imports `metrics` and below."""
+"""What does an experiment file ask for, and what does each of its jobs depend on? Imports `studies` (their base
+classes) and below."""

@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 
 from deepgen_bench.datasets.base import Dataset
 from deepgen_bench.experiment.config_file import check_plain, read_config
-from deepgen_bench.experiment.schema import DatasetEntry, ExperimentFile
+from deepgen_bench.experiment.schema import CalibrationEntry, ClaimEntry, DatasetEntry, ExperimentFile
 from deepgen_bench.experiment.validation import validated
 from deepgen_bench.metrics.family import MetricSettings
 from deepgen_bench.metrics.features.fidelity import FidelitySettings
 from deepgen_bench.metrics.features.inception_weights import check_weights, published
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.models.settings import ModelSettings, ModelSpec
-from deepgen_bench.plugins import CHECKS, CLAIMS, DATASETS, METRICS, MODELS, Settings
+from deepgen_bench.plugins import DATASETS, METRICS, MODELS, STUDIES, Settings, StudyKind
 from deepgen_bench.runtime.errors import UserError, named
 from deepgen_bench.storage.downloads import Download
+from deepgen_bench.studies.study import Study
 
 T = TypeVar("T")
 
@@ -44,10 +45,12 @@ class ResolvedDataset:
 
 @dataclass(frozen=True)
 class ResolvedStudy:
-    """A calibration check or textbook claim of the experiment: its class and settings."""
+    """A study of the experiment: its registered name, its class and settings, and its entry in the file."""
 
-    study: Any
+    name: str
+    study: type[Study]
     settings: Settings
+    entry: CalibrationEntry | ClaimEntry
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ class Experiment:
     file: ExperimentFile
     datasets: Mapping[str, ResolvedDataset] = field(compare=False)
     models: Mapping[str, ResolvedModel] = field(compare=False)
-    calibration: Mapping[str, ResolvedStudy] = field(compare=False)
-    theory: Mapping[str, ResolvedStudy] = field(compare=False)
+    studies: Mapping[StudyKind, Mapping[str, ResolvedStudy]] = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -165,19 +167,17 @@ def resolve(data: Any) -> Experiment:
     _check_file(file)
     models: dict[str, ResolvedModel] = {}
     datasets = {label: _resolve_dataset(file, label, entry, models) for label, entry in file.datasets.items()}
-    calibration = {
-        label: _resolve_study(CHECKS, entry.check or label, entry.settings, f"calibration.{label}", "check")
-        for label, entry in file.calibration.items()
+    entries: dict[StudyKind, Mapping[str, CalibrationEntry | ClaimEntry]] = {
+        "calibration": file.calibration,
+        "theory": file.theory,
     }
-    theory = {
-        label: _resolve_study(CLAIMS, entry.claim or label, entry.settings, f"theory.{label}", "claim")
-        for label, entry in file.theory.items()
+    studies = {
+        kind: {label: _resolve_study(kind, label, entry) for label, entry in entries[kind].items()} for kind in entries
     }
-    experiment = Experiment(file, datasets, models, calibration, theory)
-    for label in calibration:
-        _check_calibration(experiment, label)
-    for label in theory:
-        _check_claim(experiment, label)
+    experiment = Experiment(file, datasets, models, studies)
+    for kind, resolved in studies.items():
+        for label, study in resolved.items():
+            _check_study(experiment, f"{kind}.{label}", study)
     for label, paper in file.published.items():
         for dataset, values in paper.values.items():
             _check_labels(experiment, f"published.{label}.values", [(dataset, model) for model in values])
@@ -236,9 +236,11 @@ def _merged(cls: Any, general: tuple[Mapping[str, Any], str], special: tuple[Map
     return validated(cls, {**general[0], **special[0]}, special[1])
 
 
-def _resolve_study(registry: Any, name: str, settings: Mapping[str, Any], key: str, kind: str) -> ResolvedStudy:
-    study = named(f"{key}.{kind}", lambda: registry[name])
-    return ResolvedStudy(study, validated(study.Settings, settings, f"{key}.settings"))
+def _resolve_study(kind: StudyKind, label: str, entry: CalibrationEntry | ClaimEntry) -> ResolvedStudy:
+    registry, name = STUDIES[kind], entry.registered or label
+    study: type[Study] = named(f"{kind}.{label}.{registry.kind}", lambda: registry[name])
+    settings = validated(study.Settings, entry.settings, f"{kind}.{label}.settings")
+    return ResolvedStudy(name, study, settings, entry)
 
 
 def _check_labels(experiment: Experiment, key: str, pairs: Sequence[tuple[str, str]]) -> None:
@@ -249,26 +251,14 @@ def _check_labels(experiment: Experiment, key: str, pairs: Sequence[tuple[str, s
                 raise UserError(f"{key}: the {kind} {name} is not in this experiment; valid: {', '.join(valid)}")
 
 
-def _check_claim(experiment: Experiment, label: str) -> None:
-    claim = experiment.theory[label]
-    needs = claim.study.needs(claim.settings)
-    _check_labels(experiment, f"theory.{label}.settings", needs)
-    if needs and not experiment.metrics:
-        raise UserError(f"theory.{label}: it needs sample metrics, and metrics is empty")
-
-
-def _check_calibration(experiment: Experiment, label: str) -> None:
-    check = experiment.calibration[label]
-    if not check.study.needs_runs:
-        return
-    if experiment.likelihood is None:
-        raise UserError(f"calibration.{label}: it needs likelihoods, and likelihood is null")
-    settings: Any = check.settings
-    for key, name, valid in (
-        ("dataset", settings.dataset, experiment.datasets),
-        ("model", settings.model, experiment.models),
-        ("seed", settings.seed, experiment.seeds),
-    ):
-        if name not in valid:
-            found = f"{name}: not in this experiment; valid: {', '.join(map(str, valid))}"
-            raise UserError(f"calibration.{label}.settings.{key}: {found}")
+def _check_study(experiment: Experiment, key: str, resolved: ResolvedStudy) -> None:
+    """Raise `UserError` if a study reads replicates or measurements that the experiment does not have."""
+    for need in resolved.study.needs(resolved.settings):
+        if need.kind == "likelihood" and experiment.likelihood is None:
+            raise UserError(f"{key}: it needs likelihoods, and likelihood is null")
+        if need.kind == "sample" and not experiment.metrics:
+            raise UserError(f"{key}: it needs sample metrics, and metrics is empty")
+        _check_labels(experiment, f"{key}.settings", [(need.dataset, need.model)])
+        if need.seed is not None and need.seed not in experiment.seeds:
+            valid = ", ".join(map(str, experiment.seeds))
+            raise UserError(f"{key}.settings: the seed {need.seed} is not in this experiment; valid: {valid}")

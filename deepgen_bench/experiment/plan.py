@@ -15,7 +15,7 @@ from deepgen_bench.datasets.user.files import source_stamp
 from deepgen_bench.experiment.identity import code_identity, stage_identity
 from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
-from deepgen_bench.plugins import METRICS, MODELS
+from deepgen_bench.plugins import METRICS, MODELS, StudyKind
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import holder, take
 from deepgen_bench.storage.failures import failures_since
@@ -103,47 +103,32 @@ class Plan:
         content = {"settings": settings, "code": code, "annealed": annealed, "protocol": PROTOCOL_VERSION}
         return canonical_json(content)
 
-    def calibration(self, check: str) -> str:
-        entry = self.experiment.file.calibration[check].model_dump(mode="json")
-        code = code_identity(self.experiment.calibration[check].study.__module__)
-        return canonical_json({"entry": entry, "code": code, "base_seed": self.experiment.base_seed})
-
-    def calibration_inputs(self, check: str) -> list[Path]:
-        """Files of likelihoods that a check reads."""
-        if not self.experiment.calibration[check].study.needs_runs:
-            return []
-        settings: Any = self.experiment.calibration[check].settings
-        block = self.store.block_of(settings.seed)
-        return [self.store.measurements(settings.dataset, settings.model, block, "likelihood")]
-
-    def claim(self, label: str) -> str:
-        entry = self.experiment.file.theory[label].model_dump(mode="json")
-        claim = self.experiment.theory[label].study
-        # models are found by name, so the claim's imports do not show their code
-        specs = [MODELS[name] for name in claim.trains]
-        code = code_identity(claim.__module__, *(spec.implementation.split(":")[0] for spec in specs))
-        defaults = [spec.settings().identity() for spec in specs]
+    def study(self, kind: StudyKind, label: str) -> str:
+        resolved = self.experiment.studies[kind][label]
+        study = resolved.study
+        # models are found by name, so the imports of a study do not show their code
+        specs = [MODELS[name] for name in study.trains]
+        code = code_identity(study.__module__, *(spec.implementation.split(":")[0] for spec in specs))
         return canonical_json(
-            {"entry": entry, "code": code, "models": defaults, "base_seed": self.experiment.base_seed}
+            {
+                "entry": resolved.entry.model_dump(mode="json"),
+                "code": code,
+                "models": [spec.settings().identity() for spec in specs],
+                "base_seed": self.experiment.base_seed,
+            }
         )
 
-    def claim_inputs(self, label: str) -> list[Path]:
-        """Files of measurements that a claim reads."""
-        claim = self.experiment.theory[label]
-        needs = claim.study.needs(claim.settings)
-        blocks = self.store.blocks()
-        return [
-            self.store.measurements(dataset, model, block, "sample") for dataset, model in needs for block in blocks
-        ]
+    def study_inputs(self, kind: StudyKind, label: str) -> list[Path]:
+        """The measurements of replicates that a study reads."""
+        resolved = self.experiment.studies[kind][label]
+        needs = resolved.study.needs(resolved.settings)
+        return [path for need in needs for path in self.store.measurements_of(need)]
 
-    def theory_table(self) -> str:
-        return canonical_json({"code": stage_identity("theory_table")})
+    def study_table(self) -> str:
+        return canonical_json({"code": stage_identity("study_table")})
 
     def aggregate(self) -> str:
         return canonical_json({"code": stage_identity("aggregate")})
-
-    def calibration_table(self) -> str:
-        return canonical_json({"code": stage_identity("calibration_table")})
 
     def tables(self) -> str:
         return canonical_json({"code": stage_identity("tables"), "published": self.published()})

@@ -37,10 +37,10 @@ class ModelEntry(Settings):
 
 
 class CalibrationEntry(Settings):
-    """One check of an estimator against a known truth: a registered name (by default the label) and its settings.
+    """One comparison of an estimator with a known value: a registered name (by default the label) and its settings.
 
-    `tolerance` is the largest deviation that counts as correct. `expect` is the outcome that the table expects:
-    negative controls and statistics with a known bias must fail.
+    `tolerance` is the largest acceptable deviation, `expect` the expected outcome: negative controls and statistics
+    with a known bias should fail.
     """
 
     check: str | None = None
@@ -48,12 +48,20 @@ class CalibrationEntry(Settings):
     expect: Literal["pass", "fail"] = "pass"
     settings: dict[str, Any] = {}
 
+    @property
+    def registered(self) -> str | None:
+        return self.check
+
 
 class ClaimEntry(Settings):
     """One textbook claim: a registered name (by default the label) and its settings."""
 
     claim: str | None = None
     settings: dict[str, Any] = {}
+
+    @property
+    def registered(self) -> str | None:
+        return self.claim
 
 
 class Difference(Settings):

@@ -12,6 +12,7 @@ from typing import Any
 
 from deepgen_bench.experiment.identity import code_identity, stage_identity
 from deepgen_bench.experiment.load import SHARED_FOLDERS, Experiment, load_experiment
+from deepgen_bench.plugins import StudyKind
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.runtime.locks import locked
 from deepgen_bench.storage.files import (
@@ -24,6 +25,7 @@ from deepgen_bench.storage.files import (
     write_sealed,
 )
 from deepgen_bench.storage.keys import RunId
+from deepgen_bench.studies.study import Need
 
 PROTOCOL_VERSION = 4
 """Raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md."""
@@ -166,14 +168,21 @@ class Store:
         """Digests of the experiment's tables, written last."""
         return self.home / "aggregated.json"
 
+    def measurements_of(self, need: Need) -> list[Path]:
+        """The measurements that a study reads: of the block of one seed, or of all blocks."""
+        blocks = self.blocks() if need.seed is None else [self.block_of(need.seed)]
+        return [self.measurements(need.dataset, need.model, block, need.kind) for block in blocks]
+
     def figure_data(self, dataset: str) -> Path:
         return self.home / "figure_data" / f"{dataset}.json"
 
-    def theory(self, label: str) -> Path:
-        return self.home / "theory" / f"{label}.json"
+    def study(self, kind: StudyKind, label: str) -> Path:
+        """The results file of a study."""
+        return self.home / kind / f"{label}.json"
 
-    def calibration(self, check: str) -> Path:
-        return self.home / "calibration" / f"{check}.json"
+    def studies(self, kind: StudyKind) -> dict[str, Path]:
+        """The results files of all studies of a kind, by label."""
+        return {label: self.study(kind, label) for label in self.experiment.studies[kind]}
 
     def parts(self) -> list[tuple[str, str, int, str]]:
         """Dataset, model, block and kind of all that is measured, in the experiment's order."""

@@ -1,2 +1,2 @@
-"""What do the measurements say? Tables, figures and the page, from files alone; imports `studies` and below, and
+"""What do the measurements say? Tables, figures and the page, from files alone; imports `experiment` and below, and
 never torch."""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, store_of
+from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
 from deepgen_bench.report.data import summary
 from deepgen_bench.report.data.paired import load_paired
 from deepgen_bench.report.tables.write import write_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.failures import read_failure
-from deepgen_bench.storage.files import Damaged, check_digests, write_digests
+from deepgen_bench.storage.files import Damaged, write_digests
 from deepgen_bench.storage.keys import CHECKPOINTS
 from deepgen_bench.storage.measured import check_measured, write_measured
 from deepgen_bench.storage.results import COLUMNS, load_results
@@ -34,22 +34,6 @@ def aggregate(store: Store) -> None:
         check_measured(path)
     write_digests(store.aggregated, summary.aggregate(store.all_measurements(), store.home))
     shutil.rmtree(store.partial, ignore_errors=True)
-
-
-def check_aggregated(home: Path) -> None:
-    """Raise `Damaged` if the tables in an experiment's folder are not as aggregated.
-
-    In the folder of an experiment the digests are removed then, so that Snakemake aggregates again.
-    """
-    digests = home / "aggregated.json"
-    if not digests.is_file():
-        return
-    try:
-        check_digests(digests)
-    except Damaged as error:
-        if (home / "experiment.json").is_file():
-            store_of(home).invalidate(error.path)
-        raise
 
 
 def aggregate_partially(store: Store) -> str:

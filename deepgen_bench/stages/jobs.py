@@ -1,12 +1,13 @@
 """What every job of the workflow shares: it records why it failed, and invalidates what it found damaged."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
-from deepgen_bench.experiment.store import Store
+from deepgen_bench.experiment.store import Store, store_of
 from deepgen_bench.storage.failures import recorded_failure
-from deepgen_bench.storage.files import Damaged
+from deepgen_bench.storage.files import Damaged, check_digests
 
 
 @contextmanager
@@ -23,3 +24,18 @@ def job(store: Store, rule: str, dataset: str = "", model: str = "", block: int 
             store.invalidate(error.path)
             print(f"{error.path}: damaged or missing; the same snakemake command rebuilds it", file=sys.stderr)
             raise
+
+
+@contextmanager
+def folder_job(rule: str, folders: Sequence[Path]) -> Iterator[None]:
+    """Run a job of a rule that reads the tables of experiment folders, of which the first is its own.
+
+    Errors: `Damaged` if a folder's tables are not as aggregated.
+    """
+    for folder in folders:
+        with job(store_of(folder), rule) if (folder / "experiment.json").is_file() else nullcontext():
+            if (folder / "aggregated.json").is_file():
+                check_digests(folder / "aggregated.json")
+    own = folders[0]
+    with job(store_of(own), rule) if (own / "experiment.json").is_file() else nullcontext():
+        yield

@@ -7,7 +7,7 @@ from typing import Any
 from deepgen_bench.experiment.identity import stage_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
-from deepgen_bench.metrics.likelihood.likelihood_rows import Likelihoods
+from deepgen_bench.metrics.likelihood.rows import Likelihoods
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.device import open_device

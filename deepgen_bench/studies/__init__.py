@@ -1,2 +1,2 @@
 """Does a measurement agree with what theory predicts? A claim, a prediction, a measurement, a verdict; imports
-`experiment` and below."""
+`metrics` and below."""

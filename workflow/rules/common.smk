@@ -50,8 +50,8 @@ wildcard_constraints:
     dataset="|".join(PLAN.experiment.datasets),
     model="|".join(PLAN.experiment.models),
     block=r"\d+",
-    check="|".join(PLAN.experiment.calibration) or "none",
-    claim="|".join(PLAN.experiment.theory) or "none",
+    kind="|".join(PLAN.experiment.studies),
+    study="|".join(label for entries in PLAN.experiment.studies.values() for label in entries) or "none",
 
 
 def prepare_identity(wildcards):
@@ -70,20 +70,16 @@ def extractor_files(wildcards):
     return PLAN.extractor_files(wildcards.dataset)
 
 
-def calibration_identity(wildcards):
-    return PLAN.calibration(wildcards.check)
+def study_identity(wildcards):
+    return PLAN.study(wildcards.kind, wildcards.study)
 
 
-def calibration_inputs(wildcards):
-    return PLAN.calibration_inputs(wildcards.check)
+def study_inputs(wildcards):
+    return PLAN.study_inputs(wildcards.kind, wildcards.study)
 
 
-def claim_identity(wildcards):
-    return PLAN.claim(wildcards.claim)
-
-
-def claim_inputs(wildcards):
-    return PLAN.claim_inputs(wildcards.claim)
+def study_results(wildcards):
+    return list(PLAN.store.studies(wildcards.kind).values())
 
 
 def figures_identity(wildcards):

@@ -72,8 +72,7 @@ rule report:
     input:
         rules.aggregate.output,
         expand("{home}/figure_data/{dataset}.json", home=HOME, dataset=PLAN.experiment.datasets),
-        [PLAN.store.calibration(check) for check in PLAN.experiment.calibration],
-        [PLAN.store.theory(claim) for claim in PLAN.experiment.theory],
+        [path for kind in PLAN.experiment.studies for path in PLAN.store.studies(kind).values()],
     output:
         f"{HOME}/report.html",
         report(

@@ -10,11 +10,11 @@ from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.page.overview import headline, troubles
 from deepgen_bench.report.page.provenance import Provenance, provenance
 from deepgen_bench.report.page.section import CHECKPOINT, Section, sections_of
-from deepgen_bench.report.tables.calibration import read_lines
-from deepgen_bench.report.tables.calibration import table as calibration_table
+from deepgen_bench.report.tables.chapters import Chapter, chapters
 from deepgen_bench.report.tables.published import published_tables
 from deepgen_bench.report.tables.render import Table
-from deepgen_bench.report.tables.theory import Chapter, chapters
+from deepgen_bench.report.tables.studies import calibration_table
+from deepgen_bench.studies.result import read_result
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,6 @@ def _published(experiments: Experiments) -> list[Table]:
 
 def _calibration(file: ExperimentFile) -> list[Table]:
     """The calibration table of an experiment, if it has checks and all of them have finished."""
-    paths = [file.home / "calibration" / f"{label}.json" for label in file.calibration]
-    finished = paths and all(path.is_file() for path in paths)
-    return [calibration_table(read_lines(paths))] if finished else []
+    paths = {label: file.home / "calibration" / f"{label}.json" for label in file.calibration}
+    finished = paths and all(path.is_file() for path in paths.values())
+    return [calibration_table({label: read_result(path) for label, path in paths.items()})] if finished else []

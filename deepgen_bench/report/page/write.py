@@ -8,7 +8,7 @@ from deepgen_bench.report.data.experiments import load
 from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.figures.pictures import data_uri
 from deepgen_bench.report.page.contents import Contents, contents_of
-from deepgen_bench.report.tables.theory import NOTE
+from deepgen_bench.report.tables.studies import THEORY_NOTE
 from deepgen_bench.storage.files import write_bytes, write_text
 
 FILE = "report.html"
@@ -55,7 +55,7 @@ def render(contents: Contents) -> str:
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template("page.html").render(
         contents=contents,
-        theory_note=NOTE,
+        theory_note=THEORY_NOTE,
         # Vega, Vega-Lite and Vega-Embed with their dependencies
         vega=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"),
         **{name.replace(".", "_"): (TEMPLATES / name).read_text() for name in ("style.css", "page.js")},

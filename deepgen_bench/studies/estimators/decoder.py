@@ -1,4 +1,4 @@
-"""Likelihoods from a decoder alone, against closed forms and grids."""
+"""Likelihoods computed from a decoder alone, compared with closed forms and with quadrature on a grid."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -8,77 +8,88 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.datasets.spec import DataSpec
+from deepgen_bench.metrics.likelihood.decoder import Decoder
 from deepgen_bench.metrics.likelihood.held_out import HeldOut
 from deepgen_bench.metrics.likelihood.settings import AnnealingSettings, LaplaceSettings
-from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import Settings
-from deepgen_bench.storage.files import read_arrays
-from deepgen_bench.studies.estimators.check import Check, Line
-from deepgen_bench.studies.estimators.likelihood import log_prob
-from deepgen_bench.studies.estimators.trained import TrainedCheck, TrainedSettings
+from deepgen_bench.storage.keys import VectorName
+from deepgen_bench.studies.estimators.likelihood import linear_gaussian, log_prob
+from deepgen_bench.studies.estimators.trained import ReplicateCheck, ReplicateSettings
+from deepgen_bench.studies.study import Check, Evidence, Row, paired_row
 
 Estimator = Literal["laplace", "ais", "bounds"]
 
 
-def lines_of(
-    estimator: Estimator, decoder: Any, held_out: HeldOut, exact: np.ndarray, steps: int, what: str
-) -> list[Line]:
-    """An estimate of log p(x) of held-out examples beside the `exact` values (n,).
+def laplace_rows(decoder: Decoder, held_out: HeldOut, exact: np.ndarray, model: str) -> list[Row]:
+    """Importance sampling at Laplace modes, compared with `exact` log p(x) of the held-out examples (n,)."""
+    from deepgen_bench.metrics.likelihood.marginal import by_laplace
 
-    Annealing must be below them, and above them with the gap of its bounds on simulated data added.
+    settings = LaplaceSettings()
+    vectors = by_laplace(decoder, "dequantised", held_out, settings, None, None, "cpu").vectors
+    setting = f"K={settings.k}, {settings.starts} starts, {model}, n={len(exact)}"
+    estimates = vectors[str(VectorName("log_likelihood"))]
+    return [paired_row("importance sampling at Laplace modes", setting, exact, estimates)]
+
+
+def annealing_rows(decoder: Decoder, held_out: HeldOut, exact: np.ndarray, steps: int, model: str) -> list[Row]:
+    """Annealed importance sampling, compared with `exact` log p(x) of the held-out examples (n,).
+
+    The estimate must be below the exact value. The exact value must be below the estimate plus the gap between the
+    bounds of bidirectional Monte Carlo on simulated data.
     """
-    from deepgen_bench.metrics.likelihood.marginal import by_annealing, by_laplace
+    from deepgen_bench.metrics.likelihood.marginal import by_annealing
 
     n = len(exact)
-    if estimator == "laplace":
-        settings = LaplaceSettings()
-        found = by_laplace(decoder, "dequantised", held_out, settings, None, None, "cpu").vectors["log_likelihood"]
-        setting = f"K={settings.k}, {settings.starts} starts, {what}, n={n}"
-        return [difference_line("importance sampling at Laplace modes", setting, exact, found, "equal")]
     ais = AnnealingSettings(n=n, simulated=n, steps=steps)
     vectors = by_annealing(decoder, "dequantised", held_out, ais, "cpu").vectors
-    found, gap = vectors["ais"], vectors["bdmc_gap_simulated"]
-    setting = f"{ais.steps} steps, {ais.chains} chains, {what}, n={n}"
-    error = float(np.hypot((found - exact).std(ddof=1), gap.std(ddof=1)) / np.sqrt(n))
-    above = Line("exact value", f"AIS + gap, {setting}", found.mean() + gap.mean(), exact.mean(), error, "at most")
-    return [difference_line("AIS", setting, exact, found, "at most"), above]
+    estimates, gap = vectors[str(VectorName("ais"))], vectors[str(VectorName("bdmc_gap", split="simulated"))]
+    setting = f"{ais.steps} steps, {ais.chains} chains, {model}, n={n}"
+    error = float(np.hypot((estimates - exact).std(ddof=1), gap.std(ddof=1)) / np.sqrt(n))
+    upper, mean = float(estimates.mean() + gap.mean()), float(exact.mean())
+    return [
+        paired_row("AIS", setting, exact, estimates, "at most"),
+        Row("exact value", f"AIS + gap, {setting}", upper, mean, error, relation="at most"),
+    ]
 
 
-def bounds_lines(
-    decoder: Any, exact: Callable[[np.ndarray], np.ndarray], n: int, steps: int, at_modes: bool, seed: int, what: str
-) -> list[Line]:
-    """Those of bidirectional Monte Carlo, of which one must be below the `exact` values (n,) of the data x (n, D) that
-    the decoder has simulated, and the other above. Annealing begins at Laplace's modes, or at the prior."""
+def bidirectional_rows(
+    decoder: Decoder,
+    exact: Callable[[np.ndarray], np.ndarray],
+    n: int,
+    steps: int,
+    at_modes: bool,
+    seed: int,
+    model: str,
+) -> list[Row]:
+    """The lower and upper bounds of bidirectional Monte Carlo on n examples that the decoder simulates.
+
+    `exact` maps examples (n, D) to log p(x) (n,). Annealing starts at Laplace modes, or at the prior.
+    """
     import torch
 
     from deepgen_bench.metrics.likelihood.annealing import bidirectional
     from deepgen_bench.metrics.likelihood.laplace import EXAMPLES, propose
     from deepgen_bench.metrics.likelihood.marginal import annealing_of
 
-    at = (lambda x: propose(decoder, x, 4, torch.Generator().manual_seed(seed))) if at_modes else None
-    parts = []
+    proposal = (lambda x: propose(decoder, x, 4, torch.Generator().manual_seed(seed))) if at_modes else None
+    blocks = []
     for start in range(0, n, EXAMPLES):
-        count, of_block = min(EXAMPLES, n - start), seed + start
+        count, block_seed = min(EXAMPLES, n - start), seed + start
         with torch.no_grad():
-            x = decoder.simulate(count, torch.Generator().manual_seed(of_block))[0].double().numpy()
-        how = annealing_of(AnnealingSettings(steps=steps), at_modes)
-        parts.append((exact(x), *bidirectional(decoder, count, at, how, torch.Generator().manual_seed(of_block))))
-    truth, below, above = (np.concatenate(part) for part in zip(*parts, strict=True))
-    setting = f"from {'Laplace modes' if at_modes else 'the prior'}, {what}, n={n}"
+            x = decoder.simulate(count, torch.Generator().manual_seed(block_seed))[0].double().numpy()
+        annealing = annealing_of(AnnealingSettings(steps=steps), at_modes)
+        generator = torch.Generator().manual_seed(block_seed)
+        blocks.append((exact(x), *bidirectional(decoder, count, proposal, annealing, generator)))
+    values, lower, upper = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    setting = f"from {'Laplace modes' if at_modes else 'the prior'}, {model}, n={n}"
     return [
-        difference_line("BDMC from below", setting, truth, below, "at most"),
-        difference_line("exact value", f"BDMC from above, {setting}", above, truth, "at most"),
+        paired_row("BDMC lower bound", setting, values, lower, "at most"),
+        paired_row("exact value", f"BDMC upper bound, {setting}", upper, values, "at most"),
     ]
 
 
-def difference_line(estimator: str, setting: str, truth: np.ndarray, estimate: np.ndarray, relation: Any) -> Line:
-    """Means of per-example values, with the error of their difference."""
-    error = float((estimate - truth).std(ddof=1) / np.sqrt(len(truth)))
-    return Line(estimator, setting, float(truth.mean()), float(estimate.mean()), error, relation)
-
-
 class LinearGaussianDecoderSettings(Settings):
-    """`steps` are annealing's, and `at_modes` says where it begins: at Laplace's modes, or at the prior."""
+    """`steps` are the annealing steps; `at_modes` starts annealing at Laplace modes instead of the prior."""
 
     estimator: Estimator = "laplace"
     dim: PositiveInt = 16
@@ -90,70 +101,77 @@ class LinearGaussianDecoderSettings(Settings):
 
 
 class LinearGaussianDecoder(Check):
-    """x = W z + b + τ ε, where p(x) is Gaussian."""
+    """A linear decoder x = W z + b + τ ε, for which p(x) is Gaussian."""
 
     Settings = LinearGaussianDecoderSettings
     settings: LinearGaussianDecoderSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         import torch
 
-        from deepgen_bench.metrics.likelihood.decoder import Decoder
-
         s, rng = self.settings, self.rng("model")
-        columns = np.linalg.qr(rng.standard_normal((s.dim, s.latent_dim)))[0]
-        w, b = columns * np.linspace(1.5, 0.5, s.latent_dim), rng.standard_normal(s.dim)
+        w, b = linear_gaussian(s.dim, s.latent_dim, rng)
         weight, bias = (torch.tensor(array, dtype=torch.float32) for array in (w.T, b))
         decoder = Decoder(lambda z: z @ weight + bias, s.latent_dim, s.tau)
-        what = f"D={s.dim}, Z={s.latent_dim}"
+        model = f"D={s.dim}, Z={s.latent_dim}"
         if s.estimator == "bounds":
             seed = int(rng.integers(2**31))
-            return bounds_lines(decoder, lambda x: log_prob(x, w, b, s.tau), s.n, s.steps, s.at_modes, seed, what)
+            return Evidence(
+                bidirectional_rows(decoder, lambda x: log_prob(x, w, b, s.tau), s.n, s.steps, s.at_modes, seed, model)
+            )
         x = rng.standard_normal((s.n, s.latent_dim)) @ w.T + b + s.tau * rng.standard_normal((s.n, s.dim))
-        held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.store.experiment.base_seed, self.name)
-        return lines_of(s.estimator, decoder, held_out, log_prob(x, w, b, s.tau), s.steps, what)
+        held_out = HeldOut(x, DataSpec((s.dim,), "continuous"), self.context.base_seed, self.label)
+        exact = log_prob(x, w, b, s.tau)
+        if s.estimator == "laplace":
+            return Evidence(laplace_rows(decoder, held_out, exact, model))
+        return Evidence(annealing_rows(decoder, held_out, exact, s.steps, model))
 
 
-class TrainedDecoderSettings(TrainedSettings):
+class TrainedDecoderSettings(ReplicateSettings):
+    """`steps` are the annealing steps."""
+
     estimator: Estimator = "laplace"
     n: Annotated[int, Field(ge=2)] = 100
     steps: Annotated[int, Field(ge=8)] = 200
 
 
-class TrainedDecoder(TrainedCheck):
-    """A trained VAE with one or two latent dimensions: what its decoder alone gives, against log p(x) from a grid."""
+class TrainedDecoder(ReplicateCheck):
+    """Likelihoods from the decoder of a trained VAE with one or two latent dimensions, compared with a grid."""
 
     Settings = TrainedDecoderSettings
     settings: TrainedDecoderSettings
 
-    def lines(self) -> list[Line]:
-        import torch
-
-        from deepgen_bench.metrics.likelihood.decoder import Decoder
-        from deepgen_bench.metrics.likelihood.grid import marginal_log_likelihood
-
-        s, vectors = self.settings, read_arrays(self.measurements.with_suffix(".npz"))
-        name = f"{self.store.run_id(s.dataset, s.model, s.seed)}/log_likelihood_final"
-        if name not in vectors:
-            raise self.missing("no exact likelihood to be held against")
-        exact = vectors[name][: s.n]
-        prepared = Prepared(self.store.data_dir(s.dataset))
-        test = prepared.split("test")[: len(vectors[name])]
-        whole = HeldOut(test, prepared.spec, self.store.experiment.base_seed, s.dataset)
-        model: Any = Replicate(self.store.run_dir(s.dataset, s.model, s.seed)).model("final", "cpu")
+    def measure(self) -> Evidence:
+        s, model = self.settings, self.model()
+        all_exact = self.exact_log_likelihood()
         network, tau = model.observation()
         decoder = Decoder(network, model.settings.latent_dim, tau)
-        what = f"{s.dataset}/{s.model}"
+        name = f"{s.dataset}/{s.model}"
         if s.estimator == "bounds":
+            seed = int(self.rng("bounds").integers(2**31))
+            return Evidence(
+                bidirectional_rows(decoder, lambda x: grid_log_prob(decoder, x), s.n, s.steps, False, seed, name)
+            )
+        exact = all_exact[: s.n]
+        held_out = self.held_out(model, len(all_exact), len(exact))
+        if s.estimator == "laplace":
+            return Evidence(laplace_rows(decoder, held_out, exact, name))
+        return Evidence(annealing_rows(decoder, held_out, exact, s.steps, name))
 
-            def by_grid(x: np.ndarray) -> np.ndarray:
-                with torch.inference_mode():
-                    return marginal_log_likelihood(
-                        decoder.pairwise_log_likelihood, torch.as_tensor(x), decoder.latent_dim
-                    )[0]
+    def held_out(self, model: Any, evaluated: int, n: int) -> HeldOut:
+        """The first n of the examples whose exact likelihoods were `evaluated`, with the same dequantisation noise."""
+        prepared = Prepared(self.source.prepared)
+        spec, dataset = prepared.spec, self.settings.dataset
+        examples = HeldOut(prepared.split("test")[:evaluated], spec, self.context.base_seed, dataset)
+        x = examples.represent(model.representation)[1][:n]
+        return HeldOut(x, DataSpec((spec.dim,), "continuous"), self.context.base_seed, dataset)
 
-            return bounds_lines(decoder, by_grid, s.n, s.steps, False, int(self.rng("bounds").integers(2**31)), what)
-        # the very examples that the grid was of, with their noise
-        x = whole.represent(model.representation)[1][: len(exact)]
-        held_out = HeldOut(x, DataSpec((prepared.spec.dim,), "continuous"), whole.base_seed, s.dataset)
-        return lines_of(s.estimator, decoder, held_out, exact, s.steps, what)
+
+def grid_log_prob(decoder: Decoder, x: np.ndarray) -> np.ndarray:
+    """log p(x) (n,) of examples x (n, D) by quadrature over the latent space."""
+    import torch
+
+    from deepgen_bench.metrics.likelihood.grid import marginal_log_likelihood
+
+    with torch.inference_mode():
+        return marginal_log_likelihood(decoder.pairwise_log_likelihood, torch.as_tensor(x), decoder.latent_dim)[0]

@@ -1,4 +1,4 @@
-"""Fidelity metrics against closed forms and generators whose faults are known."""
+"""Fidelity metrics compared with closed forms and with generators whose faults are known."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,11 @@ from deepgen_bench.metrics.features.inception_score import inception_score
 from deepgen_bench.metrics.features.kernel import kernel_distance
 from deepgen_bench.metrics.features.neighbours import precision_recall
 from deepgen_bench.plugins import Settings
-from deepgen_bench.studies.estimators.check import Check, Line, mean_line
+from deepgen_bench.studies.study import Check, Evidence, Row, mean_row
 
 
 class FrechetGaussianSettings(Settings):
-    """`statistic`: the plug-in at each n, or its extrapolation from n, n/2 and n/4 to infinity."""
+    """`statistic`: the plug-in estimate at each n, or its extrapolation to infinity from n, n/2 and n/4."""
 
     statistic: Literal["plug_in", "infinity"]
     dim: PositiveInt = 16
@@ -25,24 +25,24 @@ class FrechetGaussianSettings(Settings):
 
 
 class FrechetGaussian(Check):
-    """Samples of N(0, I) and N(m, s² I): the distance is |m|² + d (s - 1)²."""
+    """The Fréchet distance between samples of N(0, I) and N(m, s² I), which is |m|² + d (s - 1)²."""
 
     Settings = FrechetGaussianSettings
     settings: FrechetGaussianSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
-        truth = s.shift**2 + s.dim * (s.scale - 1) ** 2
+        exact = s.shift**2 + s.dim * (s.scale - 1) ** 2
         distance = frechet_distance if s.statistic == "plug_in" else frechet_distance_infinity
-        name = "Fréchet distance" + (", plug-in" if s.statistic == "plug_in" else ", extrapolated")
-        lines = []
+        quantity = "Fréchet distance" + (", plug-in" if s.statistic == "plug_in" else ", extrapolated")
+        rows = []
         for n in s.n:
             values = []
             for _ in range(s.replications):
                 x, y = (rng.standard_normal((n, s.dim)) for _ in range(2))
                 values.append(distance(x, s.scale * y + np.eye(1, s.dim) * s.shift).value)
-            lines.append(mean_line(name, f"d={s.dim}, n={n}, {s.replications} replications", truth, values))
-        return lines
+            rows.append(mean_row(quantity, f"d={s.dim}, n={n}, {s.replications} replications", exact, values))
+        return Evidence(rows)
 
 
 class KernelNullSettings(Settings):
@@ -52,22 +52,23 @@ class KernelNullSettings(Settings):
 
 
 class KernelNull(Check):
-    """The kernel distance between two samples of one distribution is 0 in the mean."""
+    """The kernel distance between two samples of one distribution, whose expectation is 0."""
 
     Settings = KernelNullSettings
     settings: KernelNullSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
         values = [
             kernel_distance(rng.standard_normal((s.n, s.dim)), rng.standard_normal((s.n, s.dim))).value
             for _ in range(s.replications)
         ]
-        return [mean_line("kernel distance", f"null, d={s.dim}, n={s.n}, {s.replications} replications", 0.0, values)]
+        setting = f"null, d={s.dim}, n={s.n}, {s.replications} replications"
+        return Evidence([mean_row("kernel distance", setting, 0.0, values)])
 
 
 class InceptionOneHotSettings(Settings):
-    """`balanced`: every split holds each class equally often; otherwise classes are drawn at random."""
+    """`balanced`: every split has equally many examples of each class; otherwise classes are drawn at random."""
 
     balanced: bool = True
     classes: PositiveInt = 10
@@ -76,31 +77,35 @@ class InceptionOneHotSettings(Settings):
 
 
 class InceptionOneHot(Check):
-    """The inception score of certain predictions spread evenly over C classes is C; of random ones less.
+    """The inception score of one-hot predictions: C if they are spread evenly over C classes, less if drawn at random.
 
-    The entropy of a split's class frequencies is low by (C - 1)/(2 n_split) in expectation (Miller 1955).
+    The entropy of a split's class frequencies is too low by (C - 1)/(2 n_split) in expectation (Miller 1955).
     """
 
     Settings = InceptionOneHotSettings
     settings: InceptionOneHotSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("labels")
         splits = 10
         setting = f"{s.classes} classes, {'balanced' if s.balanced else 'random'}, n={s.n}"
-        certain = 1000 * np.eye(s.classes)
+        logits = 1000 * np.eye(s.classes)
         if s.balanced:
             labels = np.arange(s.n) // splits % s.classes
-            return [Line("inception score", setting, s.classes, inception_score(certain[labels], splits).value, 0.0)]
-        truth = s.classes * np.exp(-(s.classes - 1) / (2 * s.n / splits))
+            score = inception_score(logits[labels], splits).value
+            return Evidence([Row("inception score", setting, s.classes, score, 0.0)])
+        exact = float(s.classes * np.exp(-(s.classes - 1) / (2 * s.n / splits)))
         values = [
-            inception_score(certain[rng.integers(s.classes, size=s.n)], splits).value for _ in range(s.replications)
+            inception_score(logits[rng.integers(s.classes, size=s.n)], splits).value for _ in range(s.replications)
         ]
-        return [mean_line("inception score", f"{setting}, {s.replications} replications", float(truth), values)]
+        return Evidence([mean_row("inception score", f"{setting}, {s.replications} replications", exact, values)])
 
 
 class PrecisionRecallSettings(Settings):
-    """`fault`: what the generator does to half of its modes or samples; `swapped` is a negative control."""
+    """`fault`: the generator drops half of its modes ("collapsed") or displaces half of its samples ("noisy").
+
+    `swapped` exchanges precision and recall: a negative control.
+    """
 
     fault: Literal["collapsed", "noisy"]
     swapped: bool = False
@@ -109,44 +114,44 @@ class PrecisionRecallSettings(Settings):
 
 
 class PrecisionRecall(Check):
-    """A ring of eight modes; the generator drops four of them, or throws half of its samples far away.
+    """Precision and recall on a ring of eight modes, for a generator with a known fault.
 
-    Dropping modes keeps precision at that of the oracle and halves recall; samples far away halve precision. Truths are
-    the means for an oracle of the same n, times one half where a half is lost.
+    Dropping four modes does not change precision and halves recall; placing half of the samples far away halves
+    precision. Predictions are the means for an oracle with the same n, times one half where a half is lost.
     """
 
     Settings = PrecisionRecallSettings
     settings: PrecisionRecallSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
 
         def ring(modes: int) -> np.ndarray:
             angle = np.pi / 4 * rng.integers(modes, size=s.n)
             return 2 * np.stack([np.cos(angle), np.sin(angle)], 1) + 0.1 * rng.standard_normal((s.n, 2))
 
-        def spoilt() -> np.ndarray:
+        def faulty() -> np.ndarray:
             if s.fault == "collapsed":
                 return ring(4)
             far = 100 * rng.standard_normal((s.n, 2)) + 1000
             return np.where(np.arange(s.n)[:, None] % 2 == 0, far, ring(8))
 
-        oracle, found = [], []
+        oracle, generator = [], []
         for _ in range(s.replications):
-            oracle.append([e.value for e in precision_recall(ring(8), ring(8))])
-            found.append([e.value for e in precision_recall(ring(8), spoilt())])
+            oracle.append([estimate.value for estimate in precision_recall(ring(8), ring(8))])
+            generator.append([estimate.value for estimate in precision_recall(ring(8), faulty())])
         expected = np.asarray(oracle) * ([1.0, 0.5] if s.fault == "collapsed" else [0.5, 1.0])
         if s.swapped:
-            found = [pair[::-1] for pair in found]
-        lines = []
+            generator = [pair[::-1] for pair in generator]
+        setting = f"{s.fault} generator, n={s.n}, {s.replications} replications"
+        rows = []
         for i, name in enumerate(("precision", "recall")):
-            # far samples change which real examples have a near one: recall has no closed form there
+            # samples far away change which real examples have a near neighbour, so recall has no closed form there
             if s.fault == "noisy" and name == "recall":
                 continue
-            difference = np.asarray(found)[:, i] - expected[:, i]
+            difference = np.asarray(generator)[:, i] - expected[:, i]
             error = float(difference.std(ddof=1) / np.sqrt(s.replications))
-            setting = f"{s.fault} generator, n={s.n}, {s.replications} replications"
-            what = name + (", swapped" if s.swapped else "")
-            truth = float(expected[:, i].mean())
-            lines.append(Line(what, setting, truth, truth + float(difference.mean()), error))
-        return lines
+            exact = float(expected[:, i].mean())
+            quantity = name + (", swapped" if s.swapped else "")
+            rows.append(Row(quantity, setting, exact, exact + float(difference.mean()), error))
+        return Evidence(rows)

@@ -1,106 +1,126 @@
-"""What the experiment's own runs say, against exact values of the same examples."""
+"""Measurements of the experiment's own replicates, compared with exact values of the same examples."""
 
-from pathlib import Path
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from deepgen_bench.datasets.prepared import Prepared
+from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import Settings
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import read_arrays
+from deepgen_bench.storage.keys import FINAL, VectorName
 from deepgen_bench.storage.results import read_rows
-from deepgen_bench.studies.estimators.check import Check, Line
+from deepgen_bench.studies.study import Check, Evidence, Need, Row, Source, paired_row
 
 
-class TrainedSettings(Settings):
+class ReplicateSettings(Settings):
+    """The replicate that a check reads, by its labels in the experiment file."""
+
     dataset: str
     model: str
     seed: int = 0
 
 
-class TrainedCheck(Check):
-    """A check of one replicate's measurements."""
+class ReplicateCheck(Check):
+    """A check of one replicate, whose likelihoods the experiment has measured."""
 
-    settings: TrainedSettings
-    needs_runs = True
+    settings: ReplicateSettings
+
+    @classmethod
+    def needs(cls, settings: ReplicateSettings) -> list[Need]:
+        return [Need(settings.dataset, settings.model, "likelihood", settings.seed)]
 
     @property
-    def measurements(self) -> Path:
-        """The likelihoods of the replicate's block."""
-        s = self.settings
-        return self.store.measurements(s.dataset, s.model, self.store.block_of(s.seed), "likelihood")
+    def source(self) -> Source:
+        (need,) = self.needs(self.settings)
+        return self.context.sources[need]
+
+    def model(self) -> Any:
+        """The trained model at its last checkpoint."""
+        return Replicate(self.source.replicates[self.settings.seed]).model(FINAL, "cpu")
+
+    def vectors(self, *names: VectorName) -> list[np.ndarray]:
+        """Per-example values of the replicate at its last checkpoint, (n,) each.
+
+        Errors: `UserError` if one was not measured.
+        """
+        (table,) = self.source.measurements
+        archive = read_arrays(table.with_suffix(".npz"))
+        keys = [name.at(FINAL, self.source.run_ids[self.settings.seed]) for name in names]
+        for key, name in zip(keys, names, strict=True):
+            if key not in archive:
+                raise self.missing(f"no {name}")
+        return [archive[key] for key in keys]
+
+    def exact_log_likelihood(self) -> np.ndarray:
+        """Exact log p(x) of the test examples, (n,)."""
+        return self.vectors(VectorName("log_likelihood"))[0]
 
     def missing(self, what: str) -> UserError:
-        return UserError(f"calibration.{self.name}: {self.settings.model} on {self.settings.dataset} has {what}")
+        s = self.settings
+        return UserError(f"calibration.{self.label}: {s.model} on {s.dataset} has {what} to compare with")
 
 
-class TrainedVAE(TrainedCheck):
-    """A trained VAE with one or two latent dimensions: its importance-weighted bounds against log p(x) from a grid.
+class TrainedVAE(ReplicateCheck):
+    """Importance-weighted bounds of a trained VAE with one or two latent dimensions, compared with log p(x) by a grid.
 
-    The largest K is held to be equal, which it is not where the encoder is a bad proposal: an overfitted encoder shows
-    here, as a failure, by how many nats its bound is low.
+    The bound with the largest K should equal log p(x). It does not if the encoder is a bad proposal: the row of an
+    overfitted encoder fails, and its deviation is the number of nats by which the bound is too low.
     """
 
-    Settings = TrainedSettings
+    Settings = ReplicateSettings
 
-    def lines(self) -> list[Line]:
-        s, vectors = self.settings, read_arrays(self.measurements.with_suffix(".npz"))
-        run = self.store.run_id(s.dataset, s.model, s.seed)
-        if f"{run}/log_likelihood_final" not in vectors:
-            raise self.missing("no exact likelihood to be held against")
-        exact = vectors[f"{run}/log_likelihood_final"]
-        likelihood = self.store.experiment.likelihood
-        assert likelihood is not None
-        lines = []
-        for k in likelihood.k:
-            estimate = vectors[f"{run}/iw_elbo_k{k}_final"]
-            difference = estimate - exact
-            lines.append(
-                Line(
-                    "IW-ELBO of a trained VAE",
-                    f"K={k}, {s.dataset}/{s.model}, n={len(exact)}",
-                    float(exact.mean()),
-                    float(estimate.mean()),
-                    float(difference.std(ddof=1) / np.sqrt(len(difference))),
-                    "equal" if k == likelihood.k[-1] else "at most",
-                    companion=k != likelihood.k[-1],
-                )
-            )
-        return lines
+    def measure(self) -> Evidence:
+        s, exact = self.settings, self.exact_log_likelihood()
+        assert self.context.likelihood is not None
+        ks = self.context.likelihood.k
+        estimates = self.vectors(*(VectorName("iw_elbo", k) for k in ks))
+        rows = []
+        for k, estimate in zip(ks, estimates, strict=True):
+            setting = f"K={k}, {s.dataset}/{s.model}, n={len(exact)}"
+            row = paired_row("IW-ELBO of a trained VAE", setting, exact, estimate)
+            # with a smaller K it is a lower bound for every encoder, also where the largest K is expected to fail
+            rows.append(row if k == ks[-1] else replace(row, relation="at most", expected="holds"))
+        return Evidence(rows)
 
 
-class TrueDensitySettings(TrainedSettings):
-    """`mistake: constant` drops the density's normaliser, D/2 log 2π: a negative control."""
+class TrueDensitySettings(ReplicateSettings):
+    """`mistake: constant` omits the normalising constant of the density, D/2 log 2π: a negative control."""
 
     mistake: Literal["none", "constant"] = "none"
 
 
-class TrueDensity(TrainedCheck):
-    """No model has a larger expected log-density than the truth: mean log p_model(x) - log p_true(x) <= 0."""
+class TrueDensity(ReplicateCheck):
+    """No model has a larger expected log-density than the true one: mean log p_model(x) - log p_true(x) <= 0."""
 
     Settings = TrueDensitySettings
     settings: TrueDensitySettings
 
-    def lines(self) -> list[Line]:
-        s, rows = self.settings, read_rows(self.measurements)
-        chosen = rows[
-            (rows["metric"] == "log_density_ratio") & (rows["seed"] == s.seed) & (rows["checkpoint"] == "final")
+    def measure(self) -> Evidence:
+        s = self.settings
+        (table,) = self.source.measurements
+        rows = read_rows(table)
+        ratios = rows[
+            (rows["metric"] == "log_density_ratio") & (rows["seed"] == s.seed) & (rows["checkpoint"] == FINAL)
         ]
-        if chosen.empty:
-            raise self.missing("no density, or its truth is unknown")
+        if ratios.empty:
+            raise self.missing("no density, or no true density")
         constant = 0.0
         if s.mistake == "constant":
-            constant = 0.5 * Prepared(self.store.data_dir(s.dataset)).spec.dim * np.log(2 * np.pi)
-        mistake = "" if s.mistake == "none" else f", {s.mistake}"
-        return [
-            Line(
-                f"log p_model − log p_true{mistake}",
-                f"{s.dataset}/{s.model}, {row.variant}, n={row.n_real}",
-                0.0,
-                row.value + constant,
-                row.std_error,
-                "at most",
-            )
-            for row in chosen.itertuples(index=False)
-        ]
+            constant = 0.5 * Prepared(self.source.prepared).spec.dim * np.log(2 * np.pi)
+        quantity = "log p_model − log p_true" + ("" if s.mistake == "none" else f", {s.mistake}")
+        return Evidence(
+            [
+                Row(
+                    quantity,
+                    f"{s.dataset}/{s.model}, {row.variant}, n={row.n_real}",
+                    0.0,
+                    row.value + constant,
+                    row.std_error,
+                    relation="at most",
+                )
+                for row in ratios.itertuples(index=False)
+            ]
+        )

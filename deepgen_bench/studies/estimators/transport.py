@@ -1,4 +1,4 @@
-"""Wasserstein distances against closed forms, an independent solver, and their own finite-sample bias."""
+"""Wasserstein distances compared with closed forms and an independent solver, and their finite-sample bias."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from deepgen_bench.metrics.samples.optimal_transport import centred_w2, wasserstein
 from deepgen_bench.plugins import Settings
-from deepgen_bench.studies.estimators.check import Check, Line, mean_line
+from deepgen_bench.studies.study import Check, Evidence, Row, mean_row
 
 
 class OneDimensionSettings(Settings):
@@ -17,25 +17,26 @@ class OneDimensionSettings(Settings):
 
 
 class OneDimension(Check):
-    """W1 and W2 between samples of N(0, 1) and of its translate N(m, 1), |m|, and its multiple N(0, s²).
+    """W1 and W2 from N(0, 1) to the translate N(m, 1) and to the multiple N(0, s²), by samples.
 
-    For the multiple W2 = |s - 1| and W1 = |s - 1| sqrt(2/π), as the quantile functions are multiples.
+    For the translate both are |m|. For the multiple W2 = |s - 1| and W1 = |s - 1| sqrt(2/π), because the quantile
+    functions are multiples of each other.
     """
 
     Settings = OneDimensionSettings
     settings: OneDimensionSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
-        lines = []
+        rows = []
         for name, factor, shift in (("N(m, 1)", 1.0, s.shift), ("N(0, s²)", s.scale, 0.0)):
             for p in (1, 2):
-                truth = abs(shift) + abs(factor - 1) * (np.sqrt(2 / np.pi) if p == 1 else 1)
+                exact = abs(shift) + abs(factor - 1) * (np.sqrt(2 / np.pi) if p == 1 else 1)
                 x, y = (rng.standard_normal((s.n, 1)) for _ in range(2))
-                found = wasserstein(x, factor * y + shift, p)
+                estimate = wasserstein(x, factor * y + shift, p)
                 setting = f"N(0, 1) to {name}, n={s.n}"
-                lines.append(Line(f"W{p} by sorting", setting, float(truth), found.value, found.std_error or 0.0))
-        return lines
+                rows.append(Row(f"W{p} by sorting", setting, float(exact), estimate.value, estimate.std_error or 0.0))
+        return Evidence(rows)
 
 
 class TranslationSettings(Settings):
@@ -46,29 +47,29 @@ class TranslationSettings(Settings):
 
 
 class Translation(Check):
-    """A sample against its own translate by m, far from the origin: W1 = W2 = |m| exactly.
+    """W1 and W2 between a sample and its translate by m, far from the origin: both are exactly |m|.
 
-    The centred statistic of (x, x', x' + m, x + m) is |m|² + 2 m·(mean x' - mean x), as translation
-    leaves the optimal plan as it is.
+    The centred statistic of (x, x', x' + m, x + m) is |m|² + 2 m·(mean x' - mean x), because a translation does not
+    change the optimal plan.
     """
 
     Settings = TranslationSettings
     settings: TranslationSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
-        x, fresh = (rng.standard_normal((s.n, s.dim)) + s.offset for _ in range(2))
+        x, x2 = (rng.standard_normal((s.n, s.dim)) + s.offset for _ in range(2))
         move = np.zeros(s.dim)
         move[0] = s.shift
         setting = f"d={s.dim}, n={s.n}, offset {s.offset:g}"
-        lines = [Line(f"W{p} of a translate", setting, s.shift, wasserstein(x, x + move, p).value, 0.0) for p in (1, 2)]
-        centred = centred_w2(x, fresh, fresh + move, x + move).value
-        truth = float(s.shift**2 + 2 * move @ (fresh - x).mean(axis=0))
-        return [*lines, Line("centred W2² of a translate", setting, truth, centred, 0.0)]
+        rows = [Row(f"W{p} of a translate", setting, s.shift, wasserstein(x, x + move, p).value, 0.0) for p in (1, 2)]
+        centred = centred_w2(x, x2, x2 + move, x + move).value
+        exact = float(s.shift**2 + 2 * move @ (x2 - x).mean(axis=0))
+        return Evidence([*rows, Row("centred W2² of a translate", setting, exact, centred, 0.0)])
 
 
 class SolverSettings(Settings):
-    """`iterations` stops POT's solver there and takes what it has: a negative control."""
+    """`iterations` stops POT's solver after that many and uses its plan so far: a negative control."""
 
     n: PositiveInt = 2000
     dim: PositiveInt = 2
@@ -76,34 +77,36 @@ class SolverSettings(Settings):
 
 
 class Solver(Check):
-    """The optimal cost between two samples against an independent algorithm, scipy's linear assignment."""
+    """The optimal cost between two samples, compared with an independent algorithm, scipy's linear assignment."""
 
     Settings = SolverSettings
     settings: SolverSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         from scipy.optimize import linear_sum_assignment
         from scipy.spatial.distance import cdist
 
         s, rng = self.settings, self.rng("samples")
         x, y = (rng.standard_normal((s.n, s.dim)) for _ in range(2))
         costs = cdist(x, y + 0.5, "sqeuclidean")
-        truth = float(costs[linear_sum_assignment(costs)].mean())
+        exact = float(costs[linear_sum_assignment(costs)].mean())
         setting = f"d={s.dim}, n={s.n}"
         if s.iterations is None:
-            return [Line("W2², network simplex", setting, truth, wasserstein(x, y + 0.5, 2).value ** 2, 0.0)]
+            cost = wasserstein(x, y + 0.5, 2).value ** 2
+            return Evidence([Row("W2², network simplex", setting, exact, cost, 0.0)])
         import warnings
 
         import ot
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            stopped = float(ot.emd2([], [], costs, numItermax=s.iterations))
-        return [Line(f"W2², stopped after {s.iterations} iterations", setting, truth, stopped, 0.0)]
+            cost = float(ot.emd2([], [], costs, numItermax=s.iterations))
+        return Evidence([Row(f"W2², stopped after {s.iterations} iterations", setting, exact, cost, 0.0)])
 
 
 class GaussianTransportSettings(Settings):
-    """`statistic`: the plug-in W2² between the two, the plug-in of the first with itself (the oracle's), or centred."""
+    """`statistic`: plug-in W2² between the two distributions, plug-in W2² of two samples of the first distribution
+    (what real data would score), or the centred statistic."""
 
     statistic: Literal["plug_in", "oracle", "centred"]
     dim: PositiveInt = 2
@@ -114,25 +117,28 @@ class GaussianTransportSettings(Settings):
 
 
 class GaussianTransport(Check):
-    """W2² between N(0, I) and N(m, s² I), |m|² + d (s - 1)² (Bures), over sample sizes: the bias as a curve."""
+    """W2² between N(0, I) and N(m, s² I), which is |m|² + d (s - 1)² (Bures), at several sample sizes.
+
+    The rows show the bias as a function of the sample size.
+    """
 
     Settings = GaussianTransportSettings
     settings: GaussianTransportSettings
 
-    def lines(self) -> list[Line]:
+    def measure(self) -> Evidence:
         s, rng = self.settings, self.rng("samples")
-        truth = 0.0 if s.statistic == "oracle" else s.shift**2 + s.dim * (s.scale - 1) ** 2
-        what = {"plug_in": "W2², plug-in", "oracle": "W2², plug-in of an oracle", "centred": "W2², centred"}
-        lines = []
+        exact = 0.0 if s.statistic == "oracle" else s.shift**2 + s.dim * (s.scale - 1) ** 2
+        quantity = {"plug_in": "W2², plug-in", "oracle": "W2², plug-in of an oracle", "centred": "W2², centred"}
+        rows = []
         for n in s.n:
             values = []
             for _ in range(s.replications):
                 x, x2, y, y2 = (rng.standard_normal((n, s.dim)) for _ in range(4))
-                y, y2 = (s.scale * part + np.eye(1, s.dim) * s.shift for part in (y, y2))
+                y, y2 = (s.scale * sample + np.eye(1, s.dim) * s.shift for sample in (y, y2))
                 if s.statistic == "centred":
                     values.append(centred_w2(x, x2, y, y2).value)
                 else:
                     values.append(wasserstein(x, y if s.statistic == "plug_in" else x2, 2).value ** 2)
             setting = f"d={s.dim}, shift {s.shift:g}, scale {s.scale:g}, n={n}, {s.replications} replications"
-            lines.append(mean_line(what[s.statistic], setting, truth, values))
-        return lines
+            rows.append(mean_row(quantity[s.statistic], setting, exact, values))
+        return Evidence(rows)

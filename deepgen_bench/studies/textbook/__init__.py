@@ -1,1 +1,1 @@
-"""Textbook claims about generative models, measured."""
+"""Do the statements of the literature on generative models hold in measurements? Claims with their sources."""

@@ -1,4 +1,4 @@
-"""A transformed simple variable has a complex law, and a generator learns such a transformation."""
+"""A transformation of a simple random variable has a complex distribution, and a generator learns such a function."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from deepgen_bench.plugins import Settings
-from deepgen_bench.studies.textbook.claim import Claim, Evidence, Row, mean_row
+from deepgen_bench.studies.study import Claim, Evidence, Row, mean_row
 
-# generated samples that are held against a law; Kolmogorov's 99.9 % quantile is 1.95
+# number of generated samples that are compared with a distribution; the 99.9 % quantile of Kolmogorov's statistic
 SAMPLES, KOLMOGOROV = 4000, 1.95
 
 
@@ -20,8 +20,8 @@ class TransformationSettings(Settings):
     budget: int = Field(300_000, ge=1)
 
 
-def laws(n: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, Any]]:
-    """By name: n draws of a transformation, and the law that they must have."""
+def transformations(n: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, Any]]:
+    """By name: n draws of a transformed variable, and its exact distribution (a scipy distribution)."""
     from scipy import stats
 
     u, v = 1 - rng.random((2, n))
@@ -37,56 +37,62 @@ class Transformation(Claim):
     Settings = TransformationSettings
     settings: TransformationSettings
     trains = ("gan",)
-    title = "Simple noise, transformed"
-    statement = "A function of simple noise has a complex law, and a generator can learn the function from samples."
+    title = "Transformations of simple noise"
+    statement = (
+        "A function of simple noise has a complex distribution, and a generator can learn the function from samples."
+    )
     source = "inverse transform and Box & Muller 1958; Goodfellow et al. 2014"
     formula = r"X = g(Z), \qquad P(X \in A) = P(Z \in g^{-1}(A))"
     text = (
-        "Each transformation is held against its law by the Kolmogorov–Smirnov distance, which 99.9 % of all samples "
-        "of this size keep below the prediction. Then generators (minimax GAN) learn each law from samples. Theirs is "
-        "never exact, so no test is made: their distance stands beside that of a fresh sample of the same size."
+        "Each transformed variable is compared with its exact distribution by the Kolmogorov–Smirnov distance, which "
+        "is below the prediction for 99.9 % of all samples of this size. Then generators (minimax GAN) learn each "
+        "distribution from samples. A generator's distribution is never exact, so no test is made: its distance is "
+        "shown with that of new samples of the same size from the exact distribution."
     )
 
-    def evidence(self) -> Evidence:
+    def measure(self) -> Evidence:
         rows: list[Row] = []
         curves: list[dict[str, Any]] = []
-        for name, (x, law) in laws(self.settings.n, self.rng("draws")).items():
-            found = distance(x, law)
+        for name, (x, exact) in transformations(self.settings.n, self.rng("draws")).items():
+            distance = ks_distance(x, exact)
             critical = float(KOLMOGOROV / np.sqrt(len(x)))
-            rows.append(Row("KS distance of the transformation", name, critical, found, 0.0, relation="at most"))
-            learnt = self.learnt(name, x)
-            fresh = laws(self.settings.replicates * SAMPLES, self.rng("fresh"))[name][0].reshape(-1, SAMPLES)
-            own = np.array([distance(sample, law) for sample in learnt])
-            floor = np.array([distance(sample, law) for sample in fresh])
-            rows.append(mean_row(f"KS distance of generators, n = {SAMPLES:,}", name, 0.0, own, 0.1, "at most"))
-            rows.append(mean_row(f"KS distance of fresh samples, n = {SAMPLES:,}", name, None, floor))
+            rows.append(Row("KS distance of the transformation", name, critical, distance, 0.0, relation="at most"))
+            generated = self.train_generators(name, x)
+            fresh, _ = transformations(self.settings.replicates * SAMPLES, self.rng("fresh"))[name]
+            distances, floor = (
+                np.array([ks_distance(sample, exact) for sample in samples])
+                for samples in (generated, fresh.reshape(-1, SAMPLES))
+            )
+            rows.append(mean_row(f"KS distance of generators, n = {SAMPLES:,}", name, 0.0, distances, 0.1, "at most"))
+            rows.append(mean_row(f"KS distance of new samples, n = {SAMPLES:,}", name, None, floor))
             low, high = np.quantile(x, [0.001, 0.999])
             grid = np.linspace(low, high, 121)
-            shown = {("law", -1): law.cdf(grid), ("transformation", -1): of(x, grid)}
-            shown |= {("generator", seed): of(sample, grid) for seed, sample in enumerate(learnt)}
-            for (which, seed), values in shown.items():
-                common = {"law": name, "which": which, "seed": seed}
+            functions = {("exact", -1): exact.cdf(grid), ("transformation", -1): empirical_cdf(x, grid)}
+            functions |= {("generator", seed): empirical_cdf(sample, grid) for seed, sample in enumerate(generated)}
+            for (which, seed), values in functions.items():
+                common = {"distribution": name, "which": which, "seed": seed}
                 curves += [common | {"x": float(a), "F": float(p)} for a, p in zip(grid, values, strict=True)]
         return Evidence(rows, {"curves": curves})
 
-    def learnt(self, name: str, x: np.ndarray) -> np.ndarray:
+    def train_generators(self, name: str, x: np.ndarray) -> np.ndarray:
         """Samples of trained generators, (S, SAMPLES)."""
-        from deepgen_bench.studies.textbook.learning import splits_of, trained
+        from deepgen_bench.studies.textbook.train import split_vectors, train_models
 
         settings: dict[str, Any] = {"batch_size": 128, "hidden": [64, 64], "latent_dim": 2, "beta1": 0.0}
         settings |= {"learning_rate": 3e-4, "discriminator_learning_rate": 3e-4, "critic_steps": 2}
-        splits, count = splits_of(x[:24_000, None], 2000), self.settings.replicates
-        models = trained(self, name, "gan", settings, splits, count, self.settings.budget)
+        splits, count = split_vectors(x[:24_000, None], 2000), self.settings.replicates
+        models = train_models(self, name, "gan", settings, splits, count, self.settings.budget)
         seeds = self.seeds(f"{name} samples", count)
         return np.array([model.sample(SAMPLES, seed)[""][:, 0] for model, seed in zip(models, seeds, strict=True)])
 
 
-def distance(x: np.ndarray, law: Any) -> float:
+def ks_distance(x: np.ndarray, distribution: Any) -> float:
+    """The Kolmogorov–Smirnov distance between draws and a scipy distribution."""
     from scipy.stats import kstest
 
-    return float(kstest(x, law.cdf).statistic)
+    return float(kstest(x, distribution.cdf).statistic)
 
 
-def of(x: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """The empirical distribution function on a grid."""
+def empirical_cdf(x: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The empirical distribution function of x on a grid."""
     return np.searchsorted(np.sort(x), grid, side="right") / len(x)
