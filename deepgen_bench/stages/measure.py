@@ -24,7 +24,7 @@ from deepgen_bench.models.oracle import oracle_pair
 from deepgen_bench.models.replicate import Run
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.runtime.device import open_device
-from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.memory import suggest_on_out_of_memory
 from deepgen_bench.runtime.seeds import derive_rng
 from deepgen_bench.stages.extractor import load_extractors
 from deepgen_bench.stages.prepare import open_data
@@ -100,7 +100,7 @@ class Block:
         arrays = path.with_suffix(".npz")
 
         def make() -> None:
-            with or_lower(costly, f"{self.dataset}/{self.model} {name}"):
+            with suggest_on_out_of_memory(costly, f"{self.dataset}/{self.model} {name}"):
                 rows, vectors = measure()
             if vectors:
                 write_arrays(arrays, vectors)

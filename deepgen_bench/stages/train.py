@@ -14,9 +14,9 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.models.replicate import Run, current, make_model, seal, write_run, write_samples
 from deepgen_bench.runtime.device import open_device
-from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.memory import suggest_on_out_of_memory
 from deepgen_bench.runtime.provenance import (
-    determinism,
+    determinism_flags,
     git_state,
     nondeterministic_operations,
     peak_memory_mb,
@@ -124,7 +124,11 @@ class Job:
         keeper = model.keeper = Keeper(self.checkpoint, fits_to, self.experiment.checkpoint_seconds)
         what = f"{self.dataset}/{self.model} seeds {seeds}"
         costly = self.costly_settings(model.settings, seeds)
-        with Progress(what) as progress, or_lower(costly, what), nondeterministic_operations() as operations:
+        with (
+            Progress(what) as progress,
+            suggest_on_out_of_memory(costly, what),
+            nondeterministic_operations() as operations,
+        ):
             fits = model.fit(data, seeds, self.streams, budget, progress)
         common |= {
             "spec": self.prepared.spec.to_json(),
@@ -135,7 +139,7 @@ class Job:
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": keeper.resumed_at,
             "scheduler_job": scheduler_job(),
-            "determinism": determinism(),
+            "determinism": determinism_flags(),
             "nondeterministic_operations": operations,
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

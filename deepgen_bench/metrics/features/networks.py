@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepgen_bench.runtime.memory import in_blocks
+from deepgen_bench.runtime.memory import evaluate_in_blocks
 
 
 @contextmanager
@@ -38,5 +38,5 @@ def in_batches(
 
     # TF32, on by default for convolutions, would make features depend on the GPU's generation
     with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        outputs = in_blocks(evaluate, len(images), batch_size)
+        outputs = evaluate_in_blocks(evaluate, len(images), batch_size)
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 
 RADIUS = 6
 """Nodes lie in |z| <= RADIUS at first; 2e-9 (one dimension) or 2e-8 (two) of the prior is outside."""
@@ -65,7 +65,7 @@ def marginal_log_likelihood(
             rows = max(64, min(NODES[x.device.type], PAIRS[x.device.type] // len(some)))
             for lattice, z in _nodes(dims, step, inner, radius, int(first), rows, x.device):
                 add = partial(_add, log_likelihood, part, z, radius, lattice, its_top, its_sums)
-                within_memory(add, len(z))
+                evaluate_in_halves(add, len(z))
             top[index], sums[index] = its_top, its_sums
             values[some], errors[some] = _value_and_errors(its_top.cpu().numpy(), its_sums.cpu().numpy(), step, dims)
         if errors.max(axis=1).mean() <= TOLERANCE:

@@ -29,7 +29,7 @@ from deepgen_bench.metrics.likelihood.weights import (
 )
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.runtime.memory import in_blocks
+from deepgen_bench.runtime.memory import evaluate_in_blocks
 from deepgen_bench.runtime.seeds import derive_seed
 
 # importance samples are drawn for so many examples at once: a constant of the method, since torch's draws depend on it
@@ -241,7 +241,7 @@ def weigh(model: Any, x: Any, k: int, generator: Any) -> tuple[np.ndarray, np.nd
             squares = (drawn[part].double().square() - z[part].double().square()).sum(1)
             return torch.stack([log_px.double(), 0.5 * squares + volumes[owner[part]]])
 
-        return in_blocks(block, len(z), rows)
+        return evaluate_in_blocks(block, len(z), rows)
 
     # as many examples at once as have not too many draws together
     count = max(1, rows // k)
