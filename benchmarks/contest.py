@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepgen_bench.runtime.device import strict_kernels
-from deepgen_bench.runtime.memory import KEPT, KEPT_BLOCK
-from deepgen_bench.runtime.processor import fields
+from deepgen_bench.runtime.device import mkl_mode
+from deepgen_bench.runtime.memory import KEPT_BLOCK_BYTES, KEPT_BYTES
+from deepgen_bench.runtime.processor import cpu_info
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = "deepgen_bench"
@@ -59,7 +59,7 @@ class Contest:
 
 def where() -> str:
     """When and on what something was measured, as it stands with every number."""
-    name = fields().get("model name", platform.machine())
+    name = cpu_info().get("model name", platform.machine())
     return f"{datetime.now(UTC):%Y-%m-%d}, {len(os.sched_getaffinity(0))} cores of {name}"
 
 
@@ -68,8 +68,8 @@ def environment(contender: Contender) -> dict[str, str]:
     chosen = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     if contender.name == OURS:
         # what the command line sets; strict kernels cost speed as well
-        chosen |= {"MKL_CBWR": strict_kernels(), "OMP_WAIT_POLICY": "PASSIVE"}
-        chosen |= {"MALLOC_MMAP_THRESHOLD_": str(KEPT_BLOCK), "MALLOC_TRIM_THRESHOLD_": str(KEPT)}
+        chosen |= {"MKL_CBWR": mkl_mode(), "OMP_WAIT_POLICY": "PASSIVE"}
+        chosen |= {"MALLOC_MMAP_THRESHOLD_": str(KEPT_BLOCK_BYTES), "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES)}
     return os.environ | chosen | {"POT_BACKEND_DISABLE_PYTORCH": "1"}
 
 

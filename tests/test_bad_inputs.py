@@ -446,7 +446,7 @@ TABLES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "escape in a run": (edited("settings/", "\x1b]0;x\x07"), ["run_id of demo / digits / gan: ", "x1b]0;x"]),
     "variant without a value": (edited("p=2", "p"), ["column variant, row 1: found 'p', valid: key=value"]),
     "K that is no number": (edited("p=2", "K=many"), ["column variant, row 1: found 'K=many'"]),
-    "measurement twice": (lambda p: write_rows(p, [row(), row(value=2.0)]), ["the same measurement twice", "seed 0"]),
+    "measurement twice": (lambda p: write_rows(p, [row(), row(value=2.0)]), ["duplicate measurement", "seed 0"]),
     "two settings": (rows(run_id="other/seed_1"), ["run_id of demo / digits / gan", "not comparable"]),
     "two directions": (rows(direction="max"), ["direction", "max"]),
 }

@@ -103,7 +103,7 @@ def test_an_error_that_is_not_a_number_is_neither_exact_nor_a_failure(tmp_path):
 
 def test_the_shipped_calibration_uses_every_check():
     experiment = load_experiment(CONFIG)
-    assert {entry.check or name for name, entry in experiment.calibration.items()} == set(CHECKS)
+    assert {study.name for study in experiment.studies["calibration"].values()} == set(CHECKS)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from deepgen_bench.datasets.digits import Digits
 from deepgen_bench.datasets.public.cifar10 import CIFAR10, load_batch
 from deepgen_bench.datasets.public.mnist import MNIST, FashionMNIST, parse_idx
+from deepgen_bench.datasets.user.image_folder import ImageFolder
 from deepgen_bench.runtime.errors import UserError
 
 
@@ -105,6 +106,16 @@ def test_splits_are_fixed_by_the_base_seed(raw):
     assert set(numbers(one.validation)) != set(numbers(other.validation))
     np.testing.assert_array_equal(one.test, same.test)
     assert sorted(numbers(one.test)) == sorted(numbers(other.test))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [(Digits, (1_797, 64)), (MNIST, (70_000, 784)), (FashionMNIST, (70_000, 784)), (CIFAR10, (60_000, 3072))],
+)
+def test_sizes_are_known_before_data_are_read(kind, size, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPGEN_DATA", str(tmp_path))
+    assert kind(kind.Settings()).expected_size() == size
+    assert ImageFolder(ImageFolder.Settings(path=tmp_path)).expected_size() is None
 
 
 def test_validation_must_leave_something_to_train_on(raw):

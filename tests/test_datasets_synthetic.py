@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import integrate, stats
 
+from deepgen_bench.datasets.digits import Digits
 from deepgen_bench.datasets.synthetic import GaussianGrid, GaussianRing, SineMixture
 
 ALL = [SineMixture, GaussianRing, GaussianGrid]
@@ -155,3 +156,14 @@ def test_a_longer_split_changes_no_other_split():
 def test_settings_are_bounded(kind, wrong):
     with pytest.raises(ValidationError):
         make(kind, **wrong)
+
+
+def test_known_properties_are_members_of_the_dataset():
+    ring, sine, digits = make(GaussianRing, n_train=30, n_validation=20, n_test=10), make(SineMixture), make(Digits)
+    assert ring.expected_size() == (60, 2) and sine.expected_size() == (34_000, 1)
+    x = ring.exact_sampler(5, np.random.default_rng(0))
+    np.testing.assert_array_equal(x, ring.sample(5, np.random.default_rng(0)))
+    np.testing.assert_array_equal(ring.exact_density(x), ring.log_prob(x))
+    means, sd = ring.known_modes()
+    assert (means == ring.modes).all() and sd == ring.sd and sine.known_modes() is None
+    assert digits.exact_density is None and digits.exact_sampler is None and digits.known_modes() is None

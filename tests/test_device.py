@@ -14,8 +14,8 @@ from deepgen_bench.runtime.provenance import platform_key, scheduler_job
 
 HOLD = """
 import sys
-from deepgen_bench.runtime.device import take_gpu
-take_gpu()
+from deepgen_bench.runtime.device import acquire_gpu
+acquire_gpu()
 import os
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.read()

@@ -76,7 +76,7 @@ def test_the_next_address_is_asked_where_the_first_fails(file, web):
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda web: web.files.update({"/x.gz": b"other"}), "what it gives does not have the digest md5:"),
+        (lambda web: web.files.update({"/x.gz": b"other"}), "the content does not have the digest md5:"),
         (lambda web: web.faults.update({"/x.gz": ["cut"] * 9}), "128000 bytes read, 128000 more expected"),
         (lambda web: web.files.clear(), "404 Client Error"),
         (lambda web: (web.server.shutdown(), web.server.server_close()), "Connection refused"),
@@ -89,7 +89,7 @@ def test_a_failure_is_one_line_with_the_reason_and_what_to_place_where(prepare, 
         fetch("thing", [file, other])
     message = str(error.value)
     assert message.startswith(f"thing: cannot download {web.address}/x.gz: ") and reason in message
-    assert message.endswith(f"To do without: place x.gz, y.gz from {web.address}/ in {tmp_path / 'folder'}")
+    assert message.endswith(f"Alternatively, place x.gz, y.gz from {web.address}/ in {tmp_path / 'folder'}")
     assert message.isprintable() and left(tmp_path) == []
 
 

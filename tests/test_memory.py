@@ -10,7 +10,7 @@ import pytest
 from killing import experiment
 
 from deepgen_bench.experiment.store import Store
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.stages.prepare import prepare_dataset
 
 LIMITED = """
@@ -44,12 +44,12 @@ def test_rows_are_halved_until_they_fit():
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return list(range(rows.start, rows.stop))
 
-    assert sum(within_memory(evaluate, 10, 5), []) == list(range(5, 15))
+    assert sum(evaluate_in_halves(evaluate, 10, 5), []) == list(range(5, 15))
     assert tried[:3] == [(5, 15), (5, 10), (5, 7)]
     with pytest.raises(MemoryError):
-        within_memory(lambda rows: np.zeros(10**15), 4)
+        evaluate_in_halves(lambda rows: np.zeros(10**15), 4)
     with pytest.raises(RuntimeError, match="shapes"):
-        within_memory(lambda rows: (_ for _ in ()).throw(RuntimeError("shapes do not fit")), 4)
+        evaluate_in_halves(lambda rows: (_ for _ in ()).throw(RuntimeError("shapes do not fit")), 4)
 
 
 MODEL = """
@@ -119,8 +119,6 @@ def test_a_training_that_does_not_fit_names_the_settings_to_lower(tmp_path):
     done = run(script, file, "--results", store.root)
     assert done.returncode == 2, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert (
-        last.startswith("error: digits/vae seeds [0, 1]: memory does not suffice (") and "Traceback" not in done.stderr
-    )
+    assert last.startswith("error: digits/vae seeds [0, 1]: out of memory (") and "Traceback" not in done.stderr
     assert last.endswith("; lower batch_size (65536) or hidden ((4096,)) of vae on digits, or seeds_per_job (5)")
     assert not list(store.root.glob("runs/**/run.json"))

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from deepgen_bench.runtime.device import open_device
-from deepgen_bench.runtime.provenance import determinism, nondeterministic_operations
+from deepgen_bench.runtime.provenance import determinism_flags, nondeterministic_operations
 
 
 def test_operations_without_a_deterministic_form_are_named():
     open_device("cpu")
-    assert determinism()["deterministic_algorithms"] and determinism()["threads"] == 1
+    assert determinism_flags()["deterministic_algorithms"] and determinism_flags()["threads"] == 1
     with pytest.warns(UserWarning, match="^another$"), nondeterministic_operations() as found:
         torch.ones(3).matmul(torch.ones(3))
         assert found == []

@@ -120,9 +120,9 @@ def test_folders_of_two_machines_merge(tmp_path):
     [
         (
             {"value": 1.0000001, "device": "cuda"},
-            "the same measurement twice: .*seed 0.* 1.0 .*a.csv and 1.0000001 .*b.csv",
+            "duplicate measurement: .*seed 0.* 1.0 .*a.csv and 1.0000001 .*b.csv",
         ),
-        ({"value": None, "status": "diverged"}, "the same measurement twice: .*nan \\(diverged\\) in .*b.csv"),
+        ({"value": None, "status": "diverged"}, "duplicate measurement: .*nan \\(diverged\\) in .*b.csv"),
         (
             {"seed": 1, "run_id": "changed"},
             "run_id of demo / digits / gan: 'settings' in .*a.csv and 'changed' in",
@@ -148,7 +148,7 @@ def test_aggregate_keeps_the_order_of_the_parts_and_refuses_repeats(tmp_path):
     assert list(load_results(tmp_path / "demo")["value"]) == [3.0, 1.0, 2.0, 0.1]
     summary = pd.read_csv(tmp_path / "demo" / "summary.csv")
     assert list(summary["model"]) == ["wgan", "gan"] and list(summary["mean"]) == [2.0, 1.05]
-    with pytest.raises(UserError, match="the same measurement twice"):
+    with pytest.raises(UserError, match="duplicate measurement"):
         aggregate([parts[0], parts[0]], tmp_path / "twice")
     with pytest.raises(UserError, match="no measurement files"):
         aggregate([], tmp_path / "none")

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from deepgen_bench.runtime.signals import handle_beside
+from deepgen_bench.runtime.signals import handle_in_thread
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_a_handler_may_take_a_lock_that_the_main_thread_holds(before):
             handled.set()
 
     signal.signal(signal.SIGTERM, handler)
-    handle_beside(signal.SIGTERM)
+    handle_in_thread(signal.SIGTERM)
     with lock:
         os.kill(os.getpid(), signal.SIGTERM)
         assert not handled.wait(0.2)
@@ -33,5 +33,5 @@ def test_a_handler_may_take_a_lock_that_the_main_thread_holds(before):
 
 def test_default_handling_stays(before):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    handle_beside(signal.SIGTERM)
+    handle_in_thread(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

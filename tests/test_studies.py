@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgen_bench.experiment.identity import parse, source_file
+from deepgen_bench.experiment.identity import closure
 from deepgen_bench.plugins import STUDIES
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.studies.result import Result, Words, read_result, write_result
@@ -77,16 +77,8 @@ def test_other_files_are_refused(content, tmp_path):
         read_result(tmp_path / "x.json")
 
 
-def imported_modules(name):
-    """The modules of this package that decide the code identity of a module."""
-    modules, waiting = set(), [name]
-    while waiting:
-        module = waiting.pop()
-        path = source_file(module)
-        if path is not None and module not in modules:
-            modules.add(module)
-            waiting += parse(module, path)[1]
-    return {module.removeprefix("deepgen_bench.") for module in modules}
+def imported_modules(module):
+    return {name.removeprefix("deepgen_bench.") for name in closure(module)}
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in STUDIES for name in STUDIES[kind]])

@@ -17,7 +17,7 @@ from deepgen_bench.experiment.load import Experiment
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store
 from deepgen_bench.plugins import METRICS, MODELS, StudyKind
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.runtime.locks import holder, take
+from deepgen_bench.runtime.locks import acquire, read_holder
 from deepgen_bench.storage.failures import failures_since
 from deepgen_bench.storage.files import canonical_json, sha256_of, write_text
 
@@ -40,9 +40,11 @@ class Plan:
     def begin(self) -> None:
         """Lock the experiment's folder for this process and write the experiment file. Errors: `UserError`."""
         path = self.store.home / ".lock"
-        self.lock = take(path)
+        self.lock = acquire(path)
         if self.lock is None:
-            raise UserError(f"{self.store.home}: {holder(path)} runs this experiment here; wait for it, or stop it")
+            raise UserError(
+                f"{self.store.home}: {read_holder(path)} runs this experiment here; wait for it, or stop it"
+            )
         self.began = time.time()
         self.store.claim()
         write_text(self.experiment_file, self.experiment.file.model_dump_json(indent=1) + "\n")

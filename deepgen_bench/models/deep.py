@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.training.batches import Batches
 from deepgen_bench.training.loop import named, train, under
 from deepgen_bench.training.optimisers import Optimiser
@@ -215,5 +215,5 @@ class OnePassModel(DeepModel):
             made = self.generate(*(part[:, rows] for part in drawn))
             return {output: self.stored(x[0]) for output, x in made.items()}
 
-        pieces = within_memory(stored, SAMPLE_ROWS)
+        pieces = evaluate_in_halves(stored, SAMPLE_ROWS)
         return {output: np.concatenate([piece[output] for piece in pieces]) for output in pieces[0]}

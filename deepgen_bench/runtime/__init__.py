@@ -1,2 +1,1 @@
-"""What does a process run on, and how does it end? Devices, memory, random seeds, locks, signals, errors; imports
-nothing of the package."""
+"""Process environment: devices, memory, random seeds, locks, signals, errors. Imports nothing of the package."""

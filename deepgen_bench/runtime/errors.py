@@ -1,13 +1,13 @@
-"""Errors caused by wrong input, and how their messages are written."""
+"""The exception for invalid input, and how values are printed in its messages."""
 
 from typing import Any
 
 
 class UserError(Exception):
-    """Wrong input. The message is one line: the file or key, what was found, and what is valid.
+    """Invalid input. The message is one line: the file or key, what was found, and what is valid.
 
-    The command line prints it without a traceback and exits with status 2. What is not printable (line breaks and
-    terminal escapes in a file's name or content) stands in it as Python writes it in a text.
+    The command line prints it without a traceback and exits with status 2. Unprintable characters (line breaks and
+    terminal escapes in a file's name or content) are escaped as in a Python string literal.
     """
 
     def __init__(self, message: str):
@@ -15,7 +15,7 @@ class UserError(Exception):
 
 
 def named(key: str, get: Any) -> Any:
-    """`get()`, with the key put in front of what it finds wrong."""
+    """Return `get()`; prefix the message of a `UserError` that it raises with `key`."""
     try:
         return get()
     except UserError as error:
@@ -23,14 +23,14 @@ def named(key: str, get: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """`text` with line breaks, control characters and the like as backslash escapes; letters of any script stay."""
+    """`text` with unprintable characters (line breaks, control characters) as backslash escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def shown(value: Any) -> str:
-    """A value in a message, cut where it is long."""
+    """The `repr` of a value for a message, truncated to 80 characters."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of thousands of digits
+    except ValueError:  # an integer with thousands of digits
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else "a value too large to print"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""Locks between processes, on shared storage too: the system frees them when their holder ends, however it ends."""
+"""File locks between processes, also on shared storage. The system releases them when the process ends in any way."""
 
 import fcntl
 import os
@@ -12,10 +12,11 @@ from typing import IO
 from deepgen_bench.runtime.errors import UserError
 
 
-def take(path: Path, wait: bool = False) -> IO[str] | None:
-    """Lock the file `path` for as long as the returned file is open; None if another process holds it, unless `wait`.
+def acquire(path: Path, wait: bool = False) -> IO[str] | None:
+    """Lock the file `path` for as long as the returned file is open.
 
-    The file says who holds it and is never deleted: one who waits for a deleted file would not see the next one.
+    If another process holds the lock, wait for it, or return None without `wait`. The file names the process that
+    holds the lock. It is never deleted, as a process waiting for a deleted file would not see the lock on a new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+")  # noqa: SIM115
@@ -27,7 +28,7 @@ def take(path: Path, wait: bool = False) -> IO[str] | None:
     except OSError as error:
         file.close()
         raise UserError(
-            f"{path}: cannot be locked ({error.strerror}); results must lie on a file system with locks"
+            f"{path}: cannot be locked ({error.strerror}); results must be on a file system with locks"
         ) from None
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -35,18 +36,18 @@ def take(path: Path, wait: bool = False) -> IO[str] | None:
     return file
 
 
-def holder(path: Path) -> str:
-    """Who holds a lock, in words."""
+def read_holder(path: Path) -> str:
+    """Describe the process that holds a lock."""
     return path.read_text() or "another process"
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock `path`; whom this has to wait for is said on stderr."""
-    file = take(path)
+    """Hold the lock `path`; if another process holds it, report that on stderr and wait."""
+    file = acquire(path)
     if file is None:
-        print(f"waiting for {holder(path)}, which holds {path}", file=sys.stderr, flush=True)
-        file = take(path, wait=True)
+        print(f"waiting for {read_holder(path)}, which holds {path}", file=sys.stderr, flush=True)
+        file = acquire(path, wait=True)
     assert file is not None
     with file:
         yield

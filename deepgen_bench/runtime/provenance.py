@@ -1,4 +1,4 @@
-"""What a result says about how it came about: versions, platform, commit, time and memory."""
+"""Provenance recorded with results: library versions, platform, commit, determinism and memory."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "POT", "torch-fidelity",
 
 
 def platform_key(device: str) -> dict[str, Any]:
-    """What must be equal for bits to be equal: device, processor, threads and library versions."""
+    """What must be equal for results to be equal to the bit: device, processor, threads and library versions."""
     name = processor()
     if device == "cuda":
         import torch
@@ -36,12 +36,12 @@ def platform_key(device: str) -> dict[str, Any]:
 
 
 def scheduler_job() -> dict[str, str]:
-    """The batch scheduler's job that this process belongs to and the GPUs it was given, as its environment says."""
+    """The environment variables that name the batch scheduler's job of this process and its visible GPUs."""
     return {name: os.environ[name] for name in (*SCHEDULER_JOB, "CUDA_VISIBLE_DEVICES") if name in os.environ}
 
 
-def determinism() -> dict[str, Any]:
-    """The flags that decide how sums are rounded, as they are in this process; torch's only where it is used."""
+def determinism_flags() -> dict[str, Any]:
+    """The flags of this process on which the rounding of sums depends; those of torch if it is imported."""
     flags: dict[str, Any] = {name: os.environ.get(name) for name in ("MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")}
     if torch := sys.modules.get("torch"):
         flags |= {
@@ -55,34 +55,34 @@ def determinism() -> dict[str, Any]:
 
 @contextmanager
 def nondeterministic_operations() -> Iterator[list[str]]:
-    """The names of torch's operations that ran inside the block and have no deterministic form on their device."""
-    found: list[str] = []
+    """Collect the names of torch operations that run in the block and have no deterministic form on their device."""
+    operations: list[str] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("always", message=f".*{NONDETERMINISTIC}")
         show = warnings.showwarning
 
-        def note(message: Warning | str, *rest: Any, **others: Any) -> None:
+        def record(message: Warning | str, *arguments: Any, **options: Any) -> None:
             if NONDETERMINISTIC in str(message):
-                found[:] = sorted({*found, str(message).split()[0]})
+                operations[:] = sorted({*operations, str(message).split()[0]})
             else:
-                show(message, *rest, **others)
+                show(message, *arguments, **options)
 
-        warnings.showwarning = note
-        yield found
+        warnings.showwarning = record
+        yield operations
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the checkout the package runs from; None outside one."""
+    """Commit and dirty flag of the git checkout that the package runs from; None outside one."""
 
     def git(*arguments: str) -> str | None:
-        here = Path(__file__).parent
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
         try:
-            done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+            process = subprocess.run(command, capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return process.stdout.strip() if process.returncode == 0 else None
 
-    # installed into an environment that lies in a repository of something else
+    # The package may be installed in an environment inside the repository of another project.
     if git("ls-files", "--error-unmatch", __file__) is None:
         return {"commit": None, "dirty": None}
     status = git("status", "--porcelain")

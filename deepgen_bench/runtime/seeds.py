@@ -1,9 +1,8 @@
 """Independent random streams, derived from one base seed and the role that uses them.
 
-Nothing in the package uses a global generator. A role names the axes it depends on: `split` and `metric` depend on the
-dataset alone, so that every model meets the same split, subsets, projections and dequantisation noise; `init`,
-`batches`,
-`noise` and `sample` depend on (dataset, model, replicate), so that a replicate does not depend on its neighbours.
+Nothing in the package uses a global generator. Each role has axes: `split` and `metric` depend on the dataset alone, so
+that every model is given the same split, subsets, projections and dequantisation noise; `init`, `batches`, `noise` and
+`sample` depend on (dataset, model, replicate), so that a replicate does not depend on the others of its block.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ def seed_sequence(base_seed: int, role: str, *axes: str | int) -> np.random.Seed
 
 
 def derive_seed(base_seed: int, role: str, *axes: str | int) -> int:
-    """A 63-bit seed for a library that wants an integer (torch, scikit-learn)."""
+    """A 63-bit seed for libraries that are seeded by an integer (torch, scikit-learn)."""
     return int(seed_sequence(base_seed, role, *axes).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

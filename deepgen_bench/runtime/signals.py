@@ -1,14 +1,14 @@
-"""Signals to the process that runs Snakemake. Imports no torch."""
+"""Handling of signals in the process that runs Snakemake. Imports no torch."""
 
 import _thread
 import signal
 
 
-def handle_beside(number: signal.Signals) -> None:
-    """Have a signal's present handler called in a thread of its own.
+def handle_in_thread(number: signal.Signals) -> None:
+    """Make the present handler of a signal run in a new thread.
 
-    Snakemake's handler of SIGTERM takes locks that the main thread, which it interrupts, may hold: then the process
-    would wait for itself for ever. The thread starts without any lock, which `threading` would take.
+    Snakemake's handler of SIGTERM acquires locks that the interrupted main thread may hold, which would be a deadlock.
+    The thread is started through `_thread`, as `threading` would acquire a lock itself.
     """
     handler = signal.getsignal(number)
     if callable(handler):

@@ -10,7 +10,7 @@ import numpy as np
 from deepgen_bench.experiment.store import PROTOCOL_VERSION, Store, short_hash
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.replicate import Replicate
-from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.memory import suggest_on_out_of_memory
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.storage.files import (
     Damaged,
@@ -104,7 +104,7 @@ class Block:
             if content["vectors"]:
                 check_sha256(arrays, content["vectors"])
         except Damaged:
-            with or_lower(costly_settings, f"{self.dataset}/{self.model} {name}"):
+            with suggest_on_out_of_memory(costly_settings, f"{self.dataset}/{self.model} {name}"):
                 measured = measure()
             if measured.vectors:
                 write_arrays(arrays, measured.vectors)

@@ -14,9 +14,9 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
 from deepgen_bench.models.replicate import Replicate, current, make_model, seal, write_run, write_samples
 from deepgen_bench.runtime.device import open_device
-from deepgen_bench.runtime.memory import or_lower
+from deepgen_bench.runtime.memory import suggest_on_out_of_memory
 from deepgen_bench.runtime.provenance import (
-    determinism,
+    determinism_flags,
     git_state,
     nondeterministic_operations,
     peak_memory_mb,
@@ -114,7 +114,11 @@ class TrainingJob:
         )
         label = f"{self.dataset}/{self.model} seeds {seeds}"
         costly = self.costly_settings(seeds)
-        with Progress(label) as progress, or_lower(costly, label), nondeterministic_operations() as operations:
+        with (
+            Progress(label) as progress,
+            suggest_on_out_of_memory(costly, label),
+            nondeterministic_operations() as operations,
+        ):
             results = model.fit(data, seeds, self.streams, budget, progress)
         common |= {
             "spec": self.prepared.spec.to_json(),
@@ -125,7 +129,7 @@ class TrainingJob:
             "block_peak_memory_mb": peak_memory_mb(self.device),
             "resumed_at": checkpointer.resumed_at,
             "scheduler_job": scheduler_job(),
-            "determinism": determinism(),
+            "determinism": determinism_flags(),
             "nondeterministic_operations": operations,
             "git": git_state(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,2 +1,2 @@
-"""How are results kept on disk so that nobody reads half or damaged content? Files, downloads, the tidy table and its
-keys; imports `runtime` and `plugins`."""
+"""Storage on disk that detects incomplete and damaged files: files, downloads, the tidy table and its keys. Imports
+`runtime` and `plugins`."""

@@ -1,4 +1,4 @@
-"""Fetch public files: retried with back-off, placed only if their digest is the published one, or placed by hand."""
+"""Download public files with retries; a file is placed only if it has the published digest."""
 
 import hashlib
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from deepgen_bench.runtime.errors import UserError
 
-ATTEMPTS = 4  # of each address; pooch waits one second more after each
+ATTEMPTS = 4  # for each URL; pooch waits one second longer after each
 TIMEOUT = (10, 30)  # seconds to connect, and between two parts; some firewalls drop packets without an answer
 
 
 @dataclass(frozen=True)
 class Download:
-    """A public file: where it belongs, where it is to be had (the next address if one fails), and its digest.
+    """A public file: its path, URLs that are tried in order, and its digest.
 
-    `digest` is `md5:…` or `sha256:…`. The files `instead`, if all are there, make it unnecessary.
+    `digest` is `md5:…` or `sha256:…`. The file is not needed if all files `instead` exist.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Download:
 
     @property
     def state(self) -> str:
-        """present, altered (by its digest) or missing; files `instead` are checked when they are read."""
+        """ "present", "altered" (by its digest) or "missing"; files `instead` are checked when they are read."""
         if not self.path.is_file():
             return "present" if self.present else "missing"
         algorithm, _, expected = self.digest.partition(":")
@@ -40,10 +40,10 @@ class Download:
 
 
 def fetch(name: str, files: Sequence[Download]) -> None:
-    """Download those of `files` that are not there; each appears whole and checked, or not at all.
+    """Download the missing ones of `files`; each is placed complete and checked, or not at all.
 
-    What is there is left alone, so whoever has no network places the files by hand. Errors: `UserError` with the reason
-    and the list of files to place.
+    Existing files are not touched, so that without a network they can be placed manually. Errors: `UserError` with the
+    reason and the list of files to place.
     """
     for file in files:
         problems = []
@@ -54,11 +54,11 @@ def fetch(name: str, files: Sequence[Download]) -> None:
         else:
             if problems:
                 missing = [other for other in files if not other.present]
-                raise UserError(f"{name}: cannot download {'; '.join(problems)}. To do without: {placing(missing)}")
+                raise UserError(f"{name}: cannot download {'; '.join(problems)}. Alternatively, {placement(missing)}")
 
 
-def placing(files: Sequence[Download]) -> str:
-    """What to put where, in one line: files of one folder and address together."""
+def placement(files: Sequence[Download]) -> str:
+    """One line that says where to place the files, grouped by folder and URL."""
     groups: dict[tuple[Path, str], list[str]] = {}
     for file in files:
         base = file.urls[0].removesuffix(file.path.name)
@@ -67,7 +67,7 @@ def placing(files: Sequence[Download]) -> str:
 
 
 def _download(url: str, file: Download) -> str:
-    """Fetch one file from one address; why that failed, or nothing."""
+    """Fetch one file from one URL and return why that failed, or an empty text."""
     import pooch
     from requests import RequestException
 
@@ -76,26 +76,26 @@ def _download(url: str, file: Download) -> str:
         file.path.parent, "", registry={file.path.name: file.digest}, urls={file.path.name: url},
         retry_if_failed=ATTEMPTS - 1,
     )  # fmt: skip
-    # a file that is compressed is wanted as it is
-    get = pooch.HTTPDownloader(
+    # "identity" keeps compressed files as they are
+    downloader = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty(), chunk_size=2**20, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}
     )
     try:
-        placed = store.fetch(file.path.name, downloader=get)
+        path = store.fetch(file.path.name, downloader=downloader)
     except RequestException as error:
         return _reason(error)
     except ValueError:
-        return f"what it gives does not have the digest {file.digest}"
+        return f"the content does not have the digest {file.digest}"
     except OSError as error:
         raise UserError(f"{file.path.parent}: cannot be written to ({error.strerror or error})") from None
     umask = os.umask(0)
     os.umask(umask)
-    os.chmod(placed, 0o666 & ~umask)  # pooch's temporary file was for its owner alone
+    os.chmod(path, 0o666 & ~umask)  # pooch's temporary file is readable by its owner alone
     return ""
 
 
 def _reason(error: BaseException) -> str:
-    """The cause at the bottom: requests wraps `Connection refused` three times."""
+    """The message of the innermost cause, as requests wraps `Connection refused` three times."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

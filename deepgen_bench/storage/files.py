@@ -1,4 +1,4 @@
-"""Write files so that a reader never sees half of one."""
+"""Atomic writing of files, and reading of them with checks of digests and content."""
 
 import fcntl
 import glob
@@ -30,17 +30,17 @@ class Damaged(UserError):
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then rename it; on an error nothing is left.
+    """Call `write` on a temporary file in the folder of `path`, then rename it; on an error nothing is left.
 
-    Nor is what processes killed at it have left. Errors: `UserError` naming `path` where the system refuses, as on
-    a full disk.
+    Temporary files of killed processes are removed as well. Errors: `UserError` naming `path` if the system cannot
+    write, as on a full disk.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            # held until it has its name, so that `remove_parts` of another process leaves it alone
-            with suppress(OSError):  # on a file system without locks
+            # The lock is held until the file is renamed, so that `remove_parts` of another process does not delete it.
+            with suppress(OSError):  # raised on a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write(file)
             file.flush()
@@ -55,9 +55,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def remove_parts(folder: Path, name: str = "*") -> None:
-    """Delete what killed processes have left of writing `name`, and nothing that another one is writing now."""
+    """Delete temporary files that killed processes left when writing `name`, but none that is being written."""
     for part in folder.glob(f".{name}.*.part"):
-        # gone meanwhile, or held by its writer
+        # The file may have been renamed meanwhile, or be locked by its writer.
         with suppress(OSError), open(part, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
@@ -86,16 +86,16 @@ def write_sealed(path: Path, data: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote. Errors: `Damaged` if the file is gone or says anything else."""
+    """Read what `write_sealed` wrote. Errors: `Damaged` if the file is missing or was changed."""
     if not path.is_file():
         raise Damaged(path, "no such file")
     try:
         data = read_json(path)
-        whole = data.pop(SEAL) == seal_of(data)
+        intact = data.pop(SEAL) == seal_of(data)
     except (UserError, AttributeError, KeyError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise Damaged(path, "damaged (it is not what its seal says)")
+        intact = False
+    if not intact:
+        raise Damaged(path, "damaged (it does not match its seal)")
     return data
 
 
@@ -104,7 +104,7 @@ def seal_of(data: dict[str, Any]) -> str:
 
 
 def check_sha256(path: Path, expected: str | None) -> None:
-    """Raise `Damaged` unless the file is there with this SHA-256."""
+    """Raise `Damaged` unless the file exists and has this SHA-256."""
     if not path.is_file():
         raise Damaged(path, "no such file")
     if sha256_of(path) != expected:
@@ -112,17 +112,18 @@ def check_sha256(path: Path, expected: str | None) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
+    """The `UserError` for a file that cannot be read because of `error`."""
     missing = isinstance(error, FileNotFoundError | NotADirectoryError)
     return UserError(f"{path}: {'no such file' if missing else f'cannot be read ({error.strerror or error})'}")
 
 
 def write_digests(path: Path, files: Iterable[Path]) -> None:
-    """Write the sealed JSON file `path` with the SHA-256 of `files`, which lie beside it."""
+    """Write the sealed JSON file `path` with the SHA-256 of `files`, which are in the same folder."""
     write_sealed(path, {file.name: sha256_of(file) for file in files})
 
 
 def check_digests(path: Path) -> None:
-    """Raise `Damaged` unless the files named in `path` are there as they were when `write_digests` wrote it."""
+    """Raise `Damaged` unless the files named in `path` have the digests that `write_digests` recorded."""
     for name, digest in read_sealed(path).items():
         check_sha256(path.with_name(name), digest)
 
@@ -132,12 +133,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    # numpy writes to a true file in a way that does not tell why it fails
+    # numpy's way of writing to a real file does not report why it fails
     write_atomic(path, lambda file: np.save(SimpleNamespace(write=file.write), array, allow_pickle=False))
 
 
 def read_array(path: Path) -> np.ndarray:
-    """The array in a `.npy` file; pickled objects are refused."""
+    """Read the array in a `.npy` file; pickled objects are refused."""
     arrays = read_arrays(path)
     if list(arrays) != [""]:
         raise UserError(f"{path}: an .npz archive; valid: a .npy file")
@@ -149,16 +150,17 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file by name (of them those in `names`), or that of a `.npy` file by the name "".
+    """Read the arrays of an `.npz` file by name (all, or those in `names`), or that of a `.npy` file by the name "".
 
-    Whoever wrote the file: pickled objects are refused, and so is an array whose header promises more than is there,
-    before memory is taken for it. Errors: `UserError` naming the file, also for a name that it lacks.
+    Files from untrusted sources are safe to read: pickled objects are refused, and so is an array whose header promises
+    more data than the file has, before memory is allocated. Errors: `UserError` naming the file, also for a missing
+    array.
     """
     return _read_members(path, names, _parse_array)
 
 
 def read_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype of what `read_arrays` would read, with its errors but for damage behind the headers."""
+    """Read shape and dtype of each array, with the errors of `read_arrays` except for damage after the headers."""
     return _read_members(path, None, _parse_header)
 
 
@@ -173,8 +175,8 @@ def _read_members(path: Path, names: Collection[str] | None, parse: Callable[[IO
                 arrays = {}
                 for name in members if names is None else names:
                     if name not in members:
-                        found = ", ".join(sorted(members)) or "none"
-                        raise UserError(f"{path}: no array {name!r}; found: {found}")
+                        available = ", ".join(sorted(members)) or "none"
+                        raise UserError(f"{path}: no array {name!r}; found: {available}")
                     with archive.open(members[name]) as member:
                         arrays[name] = parse(member, members[name].file_size)
                 return arrays
@@ -182,13 +184,13 @@ def _read_members(path: Path, names: Collection[str] | None, parse: Callable[[IO
         raise unreadable(path, error) from None
     except (MemoryError, UserError):
         raise
-    except Exception as error:  # what zipfile, zlib and numpy raise on damaged files is no closed list
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: not a .npz or .npy file of plain arrays ({why[:200]})") from None
+    except Exception as error:  # zipfile, zlib and numpy may raise any exception on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not a .npz or .npy file of plain arrays ({reason[:200]})") from None
 
 
 def _parse_array(file: IO[bytes], size: int) -> np.ndarray:
-    """The array in the `.npy` format in `file`, which has `size` bytes."""
+    """Read the array in `.npy` format from `file`, which has `size` bytes."""
     _parse_header(file, size)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
@@ -196,26 +198,26 @@ def _parse_array(file: IO[bytes], size: int) -> np.ndarray:
 
 def _parse_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
-    # version 3.0 differs from 2.0 in the encoding of field names alone
+    # version 3.0 differs from 2.0 only in the encoding of field names
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are never loaded")
+        raise ValueError("it contains pickled objects, which are never loaded")
     if min(shape, default=0) < 0:
         raise ValueError(f"its header promises the shape {shape}")
-    promised, there = prod(shape) * dtype.itemsize, size - file.tell()
-    if promised > there:
-        raise ValueError(f"its header promises {promised} bytes of shape {shape}, but there are {there}")
+    promised, available = prod(shape) * dtype.itemsize, size - file.tell()
+    if promised > available:
+        raise ValueError(f"its header promises {promised} bytes of shape {shape}, but there are {available}")
     return shape, dtype
 
 
 def stamp(files: Iterable[Path], folder: Path) -> str:
-    """Text that changes when the files do: a digest of their names as seen from `folder`, sizes and times of change."""
+    """A digest of the files' paths relative to `folder`, sizes and modification times."""
     lines = []
     for file in files:
         try:
             stat = file.stat()
-        except OSError as error:  # a link to nowhere, say
+        except OSError as error:  # for example a broken link
             raise unreadable(file, error) from None
         lines.append(f"{os.path.relpath(file, folder)} {stat.st_size} {stat.st_mtime_ns}")
     return sha256_of("\n".join(lines).encode(errors="surrogateescape"))
@@ -230,5 +232,5 @@ def sha256_of(data: bytes | Path) -> str:
 
 
 def canonical_json(data: Any) -> str:
-    """JSON with sorted keys and no spaces: equal data, equal text."""
+    """JSON with sorted keys and no spaces, so that equal data give equal text."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)

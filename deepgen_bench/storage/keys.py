@@ -1,4 +1,4 @@
-"""Names under which results are kept. Each kind of name is written and parsed by one class here and nowhere else."""
+"""Names under which results are stored. Each kind of name is formatted and parsed by one class of this module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ CHECKPOINTS = (FINAL, BEST)
 
 @dataclass(frozen=True)
 class Estimator:
-    """How a likelihood was computed: a code (`grid`, `laplace`, …) and the numbers that belong to it.
+    """How a likelihood was computed: a code (`grid`, `laplace`, …) and its numerical parameters.
 
-    In a variant these are the keys `estimator` and `estimator_<number>`; by itself it is written `laplace(draws=1000)`.
+    In a variant these are the keys `estimator` and `estimator_<number>`; the text form is `laplace(draws=1000)`.
     """
 
     code: str
@@ -26,33 +26,33 @@ class Estimator:
 
     @classmethod
     def parse(cls, text: str) -> "Estimator":
-        """The estimator that `str` wrote as `text`."""
+        """Parse the text form."""
         code, _, numbers = text.removesuffix(")").partition("(")
         return cls(code, dict(pair.split("=", 1) for pair in numbers.split(",")) if numbers else {})
 
     def keys(self) -> dict[str, str]:
-        """The keys of a variant that stand for this estimator."""
+        """The pairs of a variant that represent this estimator."""
         return {ESTIMATOR: self.code} | {NUMBER_OF_ESTIMATOR + name: value for name, value in self.numbers.items()}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What distinguishes two measurements of one metric, as `key=value;…` with sorted keys.
+    """The parameters that distinguish measurements of one metric; the text form is `key=value;…` with sorted keys.
 
-    `output` (which sample of a model) and the estimator's keys say what a model's sample is and how a number was
-    computed; numbers that differ in those alone are comparable.
+    Measurements are comparable if they differ only in `output` (which kind of sample of a model) and in the estimator's
+    keys (how a likelihood was computed).
     """
 
     pairs: Mapping[str, str]
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Variant":
-        """The variant with these values, each as text."""
+        """The variant with these values, converted to text."""
         return cls({key: str(values[key]) for key in sorted(values)})
 
     @classmethod
     def parse(cls, text: str) -> "Variant":
-        """The variant that `str` wrote as `text`. Errors: ValueError unless keys are sorted and unique."""
+        """Parse the text form. Errors: ValueError unless keys are sorted and unique."""
         pairs = dict(part.split("=", 1) for part in text.split(";")) if text else {}
         variant = cls(pairs)
         if str(variant) != text or "" in pairs:
@@ -89,7 +89,7 @@ class Variant:
 
     @property
     def comparable(self) -> "Variant":
-        """The part that two numbers must share to be compared: without `output` and the estimator's keys."""
+        """The part in which comparable measurements agree, without `output` and the estimator's keys."""
         estimator = self.estimator.keys() if self.estimator else ()
         return self.without(OUTPUT, *estimator)
 
@@ -111,16 +111,16 @@ class RunId:
 
     @staticmethod
     def without_seed(text: str) -> str:
-        """The part of a run id that all seeds share; a text that names no seed as it is."""
+        """The part of a run id that all seeds share; a text without a seed is returned unchanged."""
         settings, _, seed = text.rpartition("/seed_")
         return settings if settings and seed.isdecimal() else text
 
 
 @dataclass(frozen=True)
 class VectorName:
-    """The per-example values behind a measurement: `<metric>[_k<K>][_<split>]`, of the test split unless it is named.
+    """The name of the per-example values behind a measurement: `<metric>[_k<K>][_<split>]`; the default split is test.
 
-    In an experiment's archive the replicate and its checkpoint are added: `<run_id>/<name>_<checkpoint>`.
+    In a replicate's archive the checkpoint is added, in an experiment's also the run: `<run_id>/<name>_<checkpoint>`.
     """
 
     metric: str
@@ -143,13 +143,13 @@ class VectorName:
 
     @staticmethod
     def of_run(name: str, run_id: "RunId | str") -> str:
-        """The name in an experiment's archive of what a replicate's own calls `name`."""
+        """The name in an experiment's archive for `name` in a replicate's archive."""
         return f"{run_id}/{name}"
 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """The samples that a checkpoint has drawn, of one kind of output: `samples_<checkpoint>[_<output>].npy`."""
+    """The file of a checkpoint's samples of one kind of output: `samples_<checkpoint>[_<output>].npy`."""
 
     checkpoint: str
     output: str = ""
@@ -159,14 +159,14 @@ class SampleFile:
 
     @classmethod
     def parse(cls, name: str) -> "SampleFile":
-        """The file that `str` wrote as `name`."""
+        """Parse a file name."""
         checkpoint, _, output = name.removeprefix("samples_").removesuffix(".npy").partition("_")
         return cls(checkpoint, output)
 
 
 @dataclass(frozen=True)
 class RowLabel:
-    """How tables and figures label a model's samples: `model`, or `model (output)` where it has several kinds."""
+    """The label of a model's samples in tables and figures: `model`, or `model (output)` if it has several kinds."""
 
     model: str
     output: str = ""
@@ -177,7 +177,7 @@ class RowLabel:
 
 @dataclass(frozen=True)
 class SharedLabel:
-    """A label of one experiment beside those of others in a common report: `label · experiment`."""
+    """A label in a report of several experiments: `label · experiment`."""
 
     label: str
     experiment: str

@@ -1,4 +1,4 @@
-"""What one job has measured, on disk: rows of the tidy table, the per-example values behind them, a seal on both."""
+"""The measurements of one job on disk: rows of the tidy table, the per-example values behind them, a seal on both."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from deepgen_bench.storage.results import write_rows
 
 
 def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np.ndarray] | None = None) -> None:
-    """Write `<path>.csv`, `.npz` where there are vectors, and last `.json` with their digests; `path` ends in .csv."""
+    """Write the rows to `path`, which ends in .csv, vectors to an `.npz` file, and last their digests to `.json`."""
     if vectors is not None:
         write_arrays(path.with_suffix(".npz"), vectors)
     write_rows(path, rows)
@@ -19,5 +19,5 @@ def write_measured(path: Path, rows: list[dict[str, Any]], vectors: dict[str, np
 
 
 def check_measured(path: Path) -> None:
-    """Raise `Damaged` unless the files are there as they were written."""
+    """Raise `Damaged` unless the files are present and as they were written."""
     check_digests(path.with_suffix(".json"))

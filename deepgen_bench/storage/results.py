@@ -1,7 +1,7 @@
-"""The tidy results table: one measurement a row, strict to read and to write.
+"""The tidy results table with one measurement per row, checked against a schema when read and written.
 
-A row without a value (status other than `ok`) repeats the metric, variant, numbers of examples and split that it would
-have had, as far as they are known; what it leaves empty is unknown, not different.
+A row without a value (status other than `ok`) has the metric, variant, numbers of examples and split of the missing
+measurement as far as they are known; an empty cell means unknown, not different.
 """
 
 import csv
@@ -16,7 +16,7 @@ from deepgen_bench.runtime.errors import UserError, printable, shown
 from deepgen_bench.storage.files import unreadable, write_text
 from deepgen_bench.storage.keys import CHECKPOINTS, RunId, Variant
 
-# jobs that only write rows do without it
+# jobs that only write rows do not import it
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -54,7 +54,8 @@ CHOICES = {
     "checkpoint": CHECKPOINTS,
     "status": ("ok", "diverged", "not_applicable", "not_converged", "suspect", "failed"),
 }
-# What identifies a measurement, and what it says. The rest (seconds, device, reason, …) tells how it came about.
+# Columns that identify a measurement, and columns of its result. The others (seconds, device, reason, …) describe how
+# it was obtained.
 KEY = [
     *("experiment", "dataset", "model", "seed", "metric", "variant"),
     *("n_real", "n_generated", "reference_split", "checkpoint"),
@@ -63,7 +64,7 @@ STATEMENT = ["value", "std_error", "mc_error", "bound", "unit", "direction", "st
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Check `rows` against the schema and write them as CSV, whole or not at all; floats keep every bit.
+    """Check `rows` against the schema and write them atomically as CSV, with floats to the last bit.
 
     Each row has every column of `COLUMNS` (None for an empty cell). Errors: `UserError` naming the file and column.
     """
@@ -78,7 +79,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> "pd.DataFrame":
-    """The table in a CSV file, with the columns and dtypes of `COLUMNS`.
+    """Read the table in a CSV file, with the columns and dtypes of `COLUMNS`.
 
     Errors: `UserError` naming the file and column for a missing or unknown column or an impossible value.
     """
@@ -101,12 +102,13 @@ def read_rows(path: Path) -> "pd.DataFrame":
 
 
 def load_results(*paths: str | Path) -> "pd.DataFrame":
-    """The measurements of one or several results folders, experiment folders or CSV files, merged.
+    """Read and merge the measurements of one or several results folders, experiment folders or CSV files.
 
-    A results folder stands for every `<experiment>/metrics.csv` in it. The same measurement found twice (`KEY`) with
-    the same content (`STATEMENT`) is kept once, the first; with different content it is an error wherever it was
-    computed, as one seed has one value. All seeds of a model must share `run_id` but for its seed (they were trained
-    with the same settings) and all values of a metric `protocol_version` (they were measured in the same way).
+    A results folder stands for every `<experiment>/metrics.csv` in it. Of rows with a duplicate `KEY` and equal
+    `STATEMENT` the first is kept; a duplicate key with another statement is an error wherever the values were computed,
+    as one seed has one value. All seeds of a model must have the same `run_id` up to the seed, which means that they
+    were trained with the same settings, and all values of a metric the same `protocol_version`, which means that they
+    were measured in the same way.
     """
     if not paths:
         raise UserError("load_results: no path given; valid: results folders, experiment folders or CSV files")
@@ -115,9 +117,9 @@ def load_results(*paths: str | Path) -> "pd.DataFrame":
 
 
 def merge(tables: "Sequence[tuple[str, pd.DataFrame]]", repeats: bool = True) -> "pd.DataFrame":
-    """Concatenate (source, table) pairs in their order by the rule of `load_results`.
+    """Concatenate (source, table) pairs in order by the rules of `load_results`.
 
-    With `repeats` False a measurement found twice is always an error.
+    With `repeats` False every duplicate key is an error.
     """
     import pandas as pd
 
@@ -131,22 +133,23 @@ def merge(tables: "Sequence[tuple[str, pd.DataFrame]]", repeats: bool = True) ->
         same = list(map(str, rows.loc[i, STATEMENT])) == list(map(str, rows.loc[j, STATEMENT]))
         if i != j and not (same and repeats):
             name = ", ".join(f"{column} {rows.at[i, column]}" for column in KEY if str(rows.at[i, column]))
-            found = " and ".join(f"{rows.at[k, 'value']} ({rows.at[k, 'status']}) in {sources[k]}" for k in (j, i))
-            raise UserError(f"the same measurement twice: {name}: {found}; remove one")
+            values = " and ".join(f"{rows.at[k, 'value']} ({rows.at[k, 'status']}) in {sources[k]}" for k in (j, i))
+            raise UserError(f"duplicate measurement: {name}: {values}; remove one")
     trained = rows["run_id"].map(RunId.without_seed)
     for column, scope in (
         (trained, ["experiment", "dataset", "model"]),
         (rows["protocol_version"], [*KEY[:2], "metric"]),
     ):
         for names, group in column.groupby([rows[name] for name in scope], sort=False):
-            found = group.drop_duplicates()
-            if len(found) > 1:
-                where = " and ".join(f"{value!r} in {sources[i]}" for i, value in found.head(2).items())
+            values = group.drop_duplicates()
+            if len(values) > 1:
+                where = " and ".join(f"{value!r} in {sources[i]}" for i, value in values.head(2).items())
                 raise UserError(f"{column.name} of {' / '.join(map(str, names))}: {where}; they are not comparable")
     return rows[~rows.duplicated(KEY)].reset_index(drop=True)
 
 
 def metric_files(path: Path) -> list[Path]:
+    """The files of measurements at `path`: a file itself, or those of an experiment folder or results folder."""
     if not path.is_dir():
         return [path]
     files = [path / "metrics.csv"] if (path / "metrics.csv").is_file() else sorted(path.glob("*/metrics.csv"))
@@ -156,8 +159,10 @@ def metric_files(path: Path) -> list[Path]:
 
 
 def _checked(cells: Mapping[str, Sequence[Any]], source: str) -> dict[str, list[Any]]:
-    """Columns of cells (text from a file, or values from Python) as `COLUMNS` has them: text, a float, which may be
-    NaN, or an integer or None."""
+    """Convert columns of cells (text from a file or Python values) to the types of `COLUMNS` and check them.
+
+    The result has texts, floats, which may be NaN, and integers or None. Errors: `UserError` naming column and row.
+    """
     if missing := [name for name in COLUMNS if name not in cells]:
         raise UserError(f"{source}: column {missing[0]} is missing; valid: {', '.join(COLUMNS)}")
     if unknown := [name for name in cells if name not in COLUMNS]:
@@ -175,13 +180,13 @@ def _checked(cells: Mapping[str, Sequence[Any]], source: str) -> dict[str, list[
     for name, holds, valid in _rules(columns):
         for row, cell in enumerate(columns[name]):
             if not holds(cell, row):
-                found = "nothing" if cells[name][row] is None else shown(cells[name][row])
-                raise UserError(f"{source}: column {name}, row {row + 1}: found {found}, valid: {valid}")
+                text = "nothing" if cells[name][row] is None else shown(cells[name][row])
+                raise UserError(f"{source}: column {name}, row {row + 1}: found {text}, valid: {valid}")
     return columns
 
 
 def _rules(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Callable[[Any, int], bool], str]]:
-    """(column, whether a cell in a row is possible, what is valid)."""
+    """Yield (column, predicate of a cell and its row number, description of valid cells)."""
     for name in ("experiment", "dataset", "model", "metric"):
         yield name, lambda cell, _: _is_name(cell), "a name without / and \\ that does not begin with a dot"
     for name, choices in CHOICES.items():
@@ -197,7 +202,7 @@ def _rules(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Callable
 
 
 def _is_name(text: str) -> bool:
-    """Files are named after datasets. What is not printable has become a backslash escape."""
+    """Whether files can be named after the text; unprintable characters are backslash escapes by now."""
     return bool(text) and not text.startswith(".") and not set(text) & set("/\\") and len(text) <= 100
 
 

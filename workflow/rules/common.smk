@@ -10,7 +10,7 @@ from deepgen_bench.experiment.config_file import read_config
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.experiment.plan import Plan
 from deepgen_bench.experiment.resources import Demand, wanted_gpus
-from deepgen_bench.runtime.signals import handle_beside
+from deepgen_bench.runtime.signals import handle_in_thread
 
 # a scheduler's jobs find another machine than this one; `--jobs` stands for them, `--cores` for jobs here
 HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
@@ -37,7 +37,7 @@ onstart:
         PLAN.begin()
     except UserError as error:
         sys.exit(f"error: {error}")
-    handle_beside(signal.SIGTERM)
+    handle_in_thread(signal.SIGTERM)
     # below all that Snakemake says
     atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
 

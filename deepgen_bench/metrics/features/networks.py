@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.runtime.memory import in_blocks
+from deepgen_bench.runtime.memory import evaluate_in_blocks
 
 
 def check_images(images: np.ndarray, levels: int, channels: tuple[int, ...]) -> None:
@@ -55,5 +55,5 @@ def in_batches(
 
     # TF32, which is on by default for convolutions, would make features depend on the generation of the GPU
     with torch.inference_mode(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        outputs = in_blocks(evaluate, len(images), batch_size)
+        outputs = evaluate_in_blocks(evaluate, len(images), batch_size)
     return tuple(np.concatenate(column) for column in zip(*outputs, strict=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -72,7 +72,7 @@ def marginal_log_likelihood(
             rows = max(64, min(NODES[x.device.type], PAIRS[x.device.type] // len(members)))
             for lattice, z in _nodes(dims, step, inner, radius, int(first), rows, x.device):
                 add = partial(_add, log_likelihood, x_part, z, radius, lattice, top_part, sums_part)
-                within_memory(add, len(z))
+                evaluate_in_halves(add, len(z))
             top[index], sums[index] = top_part, sums_part
             estimates = _values_and_errors(top_part.cpu().numpy(), sums_part.cpu().numpy(), step, dims)
             values[members], errors[members] = estimates

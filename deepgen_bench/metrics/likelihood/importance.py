@@ -23,7 +23,7 @@ from deepgen_bench.metrics.likelihood.weights import (
 )
 from deepgen_bench.metrics.measurement import Measurement
 from deepgen_bench.models.base import LatentVariable
-from deepgen_bench.runtime.memory import in_blocks
+from deepgen_bench.runtime.memory import evaluate_in_blocks
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -225,7 +225,7 @@ def weigh(
             squares = (draws[block].double().square() - z[block].double().square()).sum(1)
             return torch.stack([log_px.double(), 0.5 * squares + log_volume[example[block]]])
 
-        return in_blocks(weigh_block, len(z), rows)
+        return evaluate_in_blocks(weigh_block, len(z), rows)
 
     # as many examples per group as have at most `rows` draws together, and at least one
     count = max(1, rows // k)

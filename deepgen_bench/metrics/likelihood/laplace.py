@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepgen_bench.metrics.likelihood.decoder import Decoder, standard_normal_log_prob
-from deepgen_bench.runtime.memory import in_blocks, within_memory
+from deepgen_bench.runtime.memory import evaluate_in_blocks, evaluate_in_halves
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -90,7 +90,7 @@ def likeliest_draws(decoder: Decoder, x: "Tensor", n: int, generator: "Generator
 
     candidates = torch.randn(CANDIDATES, decoder.latent_dim, generator=generator, device=x.device)
     with torch.no_grad():
-        parts = in_blocks(
+        parts = evaluate_in_blocks(
             lambda block: decoder.pairwise_log_likelihood(x, candidates[block]), len(candidates), ROWS[x.device.type]
         )
         joint = torch.cat(parts, 1) + standard_normal_log_prob(candidates)
@@ -108,9 +108,11 @@ def propose_from(decoder: Decoder, x: "Tensor", z: "Tensor", steps: int) -> Prop
     n, starts, dims = z.shape
     rows = x.repeat_interleave(starts, 0)
     starting = z.flatten(0, 1)
-    modes = torch.cat(within_memory(lambda block: _ascend(decoder, rows[block], starting[block], steps), len(rows)))
+    modes = torch.cat(
+        evaluate_in_halves(lambda block: _ascend(decoder, rows[block], starting[block], steps), len(rows))
+    )
     with torch.no_grad():
-        information = torch.cat(within_memory(lambda block: decoder.information(modes[block]), len(rows)))
+        information = torch.cat(evaluate_in_halves(lambda block: decoder.information(modes[block]), len(rows)))
         factors = torch.linalg.cholesky(information + torch.eye(dims, device=x.device).double())
         evidence = _log_joint(decoder, rows, modes) - factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         shares = (1 - EQUAL) * evidence.view(n, starts).softmax(1) + EQUAL / starts
@@ -151,6 +153,8 @@ def draw(
         z = proposal.sample(k, generator)
         flat, rows = z.flatten(0, 1), ROWS[x.device.type]
         example = torch.arange(len(x), device=x.device).repeat_interleave(k)
-        parts = in_blocks(lambda block: decoder.log_likelihood(x[example[block]], flat[block]), len(flat), rows)
+        parts = evaluate_in_blocks(
+            lambda block: decoder.log_likelihood(x[example[block]], flat[block]), len(flat), rows
+        )
         log_q = torch.cat([proposal.log_prob(part) for part in z.split(DRAWS, 1)], 1)
         return (standard_normal_log_prob(z) - log_q).cpu().numpy(), torch.cat(parts).view(len(x), k).cpu().numpy()

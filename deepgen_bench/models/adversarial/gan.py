@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from deepgen_bench.models.deep import Networks
 from deepgen_bench.models.latent import DecoderModel
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
@@ -72,11 +72,11 @@ class AdversarialModel(DecoderModel):
         draws = ReplicateRNG([self.validation_seed], self.device)
         z = draws.normal(points.shape[1], self.settings.latent_dim)
         z = z.expand(len(self.module.shift), -1, -1)
-        fake = torch.cat(within_memory(lambda rows: self.generator(z[:, rows]), z.shape[1]), 1)
+        fake = torch.cat(evaluate_in_halves(lambda rows: self.generator(z[:, rows]), z.shape[1]), 1)
         directions = F.normalize(draws.normal(PROJECTIONS, self.spec.dim)[0], dim=-1)
         score = sliced_w2(points, fake, directions)
         # scores of both (S, 2, n)
-        scores = within_memory(
+        scores = evaluate_in_halves(
             lambda rows: torch.stack([self.critic(x[:, rows]) for x in (points, fake)], 1), points.shape[1]
         )
         return {"validation_score": score} | self.critic_metrics(*torch.cat(scores, 2).unbind(1))

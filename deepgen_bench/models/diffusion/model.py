@@ -21,7 +21,7 @@ from deepgen_bench.models.deep import SAMPLE_ROWS, DeepModel, Networks
 from deepgen_bench.models.diffusion.unet import UNet
 from deepgen_bench.models.looped import Looped
 from deepgen_bench.models.networks import Linear, silu
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
@@ -269,5 +269,5 @@ class Diffusion(DeepModel):
 
 def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """`function` of tensors (S, B, …), of fewer rows at once where memory does not suffice."""
-    parts = within_memory(lambda rows: function(*(tensor[:, rows] for tensor in tensors)), tensors[0].shape[1])
+    parts = evaluate_in_halves(lambda rows: function(*(tensor[:, rows] for tensor in tensors)), tensors[0].shape[1])
     return torch.cat(parts, 1)

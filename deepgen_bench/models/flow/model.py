@@ -15,7 +15,7 @@ from zuko.nn import Linear, MaskedLinear
 from zuko.transforms import MonotonicRQSTransform, Transform
 
 from deepgen_bench.models.deep import SAMPLE_ROWS, Networks, OnePassModel
-from deepgen_bench.runtime.memory import in_blocks, within_memory
+from deepgen_bench.runtime.memory import evaluate_in_blocks, evaluate_in_halves
 from deepgen_bench.training.optimisers import LANES, Adam, Optimiser
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 from deepgen_bench.training.result import State
@@ -186,7 +186,7 @@ class Flow(OnePassModel):
 
     def validate(self) -> dict[str, Tensor]:
         x = self.validation.expand(len(self.module.shift), -1, -1)
-        values = within_memory(lambda rows: self.log_density(x[:, rows]), x.shape[1])
+        values = evaluate_in_halves(lambda rows: self.log_density(x[:, rows]), x.shape[1])
         return {"validation_score": -torch.cat(values, 1).mean(1)}
 
     def load(self, state: State) -> None:
@@ -210,4 +210,4 @@ class Flow(OnePassModel):
         def values(rows: slice) -> np.ndarray:
             return self.log_density(torch.as_tensor(x[rows])[None].to(self.module.scale))[0].cpu().numpy()
 
-        return np.concatenate(in_blocks(values, len(x), SAMPLE_ROWS))
+        return np.concatenate(evaluate_in_blocks(values, len(x), SAMPLE_ROWS))

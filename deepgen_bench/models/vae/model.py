@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from deepgen_bench.models.deep import Networks
 from deepgen_bench.models.latent import DecoderModel
-from deepgen_bench.runtime.memory import within_memory
+from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
@@ -165,7 +165,7 @@ class VAE(DecoderModel):
             z = mean + (0.5 * log_variance).exp() * noise[:, rows]
             return torch.stack([self.log_likelihood(x[:, rows], z), kl_to_standard_normal(mean, log_variance)])
 
-        reconstruction, kl = torch.cat(within_memory(parts, x.shape[1]), 2).mean(2)
+        reconstruction, kl = torch.cat(evaluate_in_halves(parts, x.shape[1]), 2).mean(2)
         # -ELBO, the score that any latent-variable objective here is a bound to
         return {
             "validation_score": kl - reconstruction,
