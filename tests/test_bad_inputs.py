@@ -432,7 +432,7 @@ TABLES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "column missing": (edited("std_error", "error"), ["column std_error is missing"]),
     "column twice": (edited("std_error", "value"), ["a column appears twice"]),
     "unknown column": (edited("status,", "status ,"), ["column status is missing"]),
-    "ragged": (edited("digits", "digits,digits"), ["row 1 has 23 cells, the header has 22 columns"]),
+    "ragged": (edited("digits", "digits,digits"), ["row 1 has 24 cells, the header has 23 columns"]),
     "open quote": (edited("digits", '"digits'), ["not a readable CSV file"]),
     "no number": (edited("1.0", "one"), ["column value, row 1: found 'one', valid: a number"]),
     "huge seed": (edited(",0,w2", f",{2**70},w2"), [f"column seed, row 1: found '{2**70}', valid: a whole number"]),

@@ -87,8 +87,9 @@ def check_splits(name: str, splits: Splits) -> None:
 class Prepared:
     """A prepared dataset, read lazily: `dataset.json` at once, the file of a split when it is asked for.
 
-    `spec` and `sizes` (examples per split) describe the data, `digest` identifies the contents and `source` the user's
-    files that they were read from. Errors: `Damaged` for a file that is missing or not as it was written.
+    `spec` and `sizes` (examples per split) describe the data, `digest` identifies the contents and `source` is the
+    fingerprint of the user's files that they were read from. Errors: `Damaged` for a file that is missing or not as it
+    was written.
     """
 
     def __init__(self, directory: Path):
