@@ -6,7 +6,7 @@ import torch
 
 from deepgen_bench.report.figures.pictures import heat_map, sheet
 from deepgen_bench.stages.figure_densities import DRAWS, density, lattice, points
-from deepgen_bench.stages.figure_latent import between, plane
+from deepgen_bench.stages.figure_latent import interpolate, plane
 from deepgen_bench.storage.figure_data import read_figure_data, write_figure_data
 
 
@@ -41,7 +41,7 @@ def test_the_way_between_two_draws_keeps_to_the_prior_s_lengths():
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 50, 1, 16, generator=generator)
     t = torch.linspace(0, 1, 7)[None, :, None]
-    z = between(a, b, t)
+    z = interpolate(a, b, t)
     torch.testing.assert_close(z[:, :1], a)
     torch.testing.assert_close(z[:, -1:], b)
     lengths = a.norm(dim=-1) * (1 - t[..., 0]) + b.norm(dim=-1) * t[..., 0]
@@ -50,7 +50,7 @@ def test_the_way_between_two_draws_keeps_to_the_prior_s_lengths():
     unit = z / z.norm(dim=-1, keepdim=True)
     steps = (unit[:, 1:] * unit[:, :-1]).sum(-1)
     torch.testing.assert_close(steps, steps[:, :1].expand_as(steps), atol=1e-4, rtol=0)
-    torch.testing.assert_close(between(a[..., :1], b[..., :1], t), (1 - t) * a[..., :1] + t * b[..., :1])
+    torch.testing.assert_close(interpolate(a[..., :1], b[..., :1], t), (1 - t) * a[..., :1] + t * b[..., :1])
 
 
 def test_principal_components_say_how_much_they_show():

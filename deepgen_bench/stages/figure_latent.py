@@ -1,4 +1,4 @@
-"""What a latent space looks like: where data lie in it, and what lies between."""
+"""Latent spaces of models for figures: interpolations, codes of data, manifolds and traversals."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from deepgen_bench.models.base import HasLatentSpace
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
-# rows of interpolations, and steps of each: few where every step is a picture
+# rows of interpolations, and steps of each: fewer if every step is an image
 ROWS, STEPS = 5, {"image": 9, "vector": 50}
 # nodes of the manifold's lattice along an axis
 NODES = 14
@@ -21,7 +21,7 @@ EXAMPLES = 1000
 
 @torch.no_grad()
 def decoded(model: HasLatentSpace, z: Tensor) -> np.ndarray:
-    """Samples without noise of their own from latent z (m, Z) of one loaded replicate, as stored, (m, …)."""
+    """Samples without noise of their own for latent variables z (m, Z) of a loaded replicate, as stored, (m, …)."""
     return model.stored(model.from_latent(z[None])[0])
 
 
@@ -30,13 +30,14 @@ def interpolations(model: HasLatentSpace, seed: int) -> np.ndarray:
     a, b = model.draw_latent(ReplicateRNG([seed], model.device), 2 * ROWS)[0].chunk(2)
     steps = STEPS["vector" if model.spec.levels is None else "image"]
     t = torch.linspace(0, 1, steps, device=a.device)[None, :, None]
-    return decoded(model, between(a[:, None], b[:, None], t).flatten(0, 1)).reshape(ROWS, steps, *model.spec.shape)
+    z = interpolate(a[:, None], b[:, None], t)
+    return decoded(model, z.flatten(0, 1)).reshape(ROWS, steps, *model.spec.shape)
 
 
-def between(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+def interpolate(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Points at `t` in [0, 1] from a to b (…, Z), in even steps of angle and of length (White 2016, arXiv 1609.04468).
 
-    A straight line would pass where the prior has no mass. In one dimension it is the straight line.
+    A straight line would pass through a region where the prior has no mass. In one dimension the line is straight.
     """
     if a.shape[-1] == 1:
         return (1 - t) * a + t * b
@@ -48,11 +49,11 @@ def between(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def codes(model: Any, x: np.ndarray) -> np.ndarray:
-    """Means of q(z|x) for stored examples x (n, …), (n, Z)."""
+    """Means of q(z|x), (n, Z), for stored examples x (n, …)."""
     levels = model.spec.levels
     data = torch.as_tensor(x.reshape(len(x), -1), dtype=torch.float32, device=model.device)
     if levels is not None:
-        # the middle of what each grey level stands for
+        # the centre of the values that each grey level stands for
         data = data / (levels - 1) if model.representation == "binarised" else (data + 0.5) / levels
     with torch.no_grad():
         return model.encode(data[None])[0][0].cpu().numpy()
@@ -67,21 +68,23 @@ def plane(z: np.ndarray) -> tuple[np.ndarray, float]:
     return centred @ axes[:2].T, float((values[:2] ** 2).sum() / (values**2).sum())
 
 
-def manifold(model: Any) -> np.ndarray:
-    """The decoder over a square lattice of a two-dimensional latent, evenly in the prior's probability (Kingma and
-    Welling 2014, appendix A), (NODES, NODES, …), z₁ to the right and z₂ upwards."""
+def manifold(model: HasLatentSpace) -> np.ndarray:
+    """The decoder over a square lattice of a two-dimensional latent space, (NODES, NODES, …), z₁ to the right and z₂
+    upwards; the nodes are equally spaced in the prior's probability (Kingma and Welling 2014, appendix A)."""
     quantiles = torch.special.ndtri((torch.arange(NODES) + 0.5) / NODES)
     z = torch.stack(torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")[::-1], -1).to(model.device)
     return decoded(model, z.reshape(-1, 2)).reshape(NODES, NODES, *model.spec.shape)
 
 
-def traversals(model: Any, code: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The decoder along single units through the `code` (Z,) of an example, (units, STEPS, …), and their numbers: those
-    of the largest `spread` (Z,) of codes over data, which say most."""
+def traversals(model: HasLatentSpace, code: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The decoder along single units through the `code` (Z,) of an example, (units, STEPS, …), and the units' numbers.
+
+    The units are those with the largest `spread` (Z,) of codes over data.
+    """
     units = np.argsort(-spread, kind="stable")[:UNITS].tolist()
     values = torch.linspace(-REACH, REACH, STEPS["image"])
     z = torch.as_tensor(code, dtype=torch.float32).repeat(len(units), len(values), 1)
     for row, unit in enumerate(units):
         z[row, :, unit] = values
-    made = decoded(model, z.flatten(0, 1).to(model.device))
-    return made.reshape(len(units), len(values), *model.spec.shape), units
+    images = decoded(model, z.flatten(0, 1).to(model.device))
+    return images.reshape(len(units), len(values), *model.spec.shape), units
