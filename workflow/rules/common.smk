@@ -98,6 +98,11 @@ def sample_identity(wildcards):
     return PLAN.sample_metrics(wildcards.dataset)
 
 
+def with_seals(paths):
+    """Measurements, and the files that seal them: a job that finds one damaged removes its seal alone."""
+    return [*paths, *(path.with_suffix(".json") for path in paths)]
+
+
 # resources that grow with the attempt
 
 
