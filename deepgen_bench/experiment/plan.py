@@ -25,6 +25,11 @@ from deepgen_bench.storage.files import canonical_json, sha256_of, write_text
 LITTLE_SPACE = 1_000_000
 
 
+def with_seals(measurements: list[Path]) -> list[Path]:
+    """Measurements, and the files that seal them: a job that finds one damaged removes its seal alone."""
+    return [*measurements, *(path.with_suffix(".json") for path in measurements)]
+
+
 class Plan:
     """Inputs and identities of the jobs of one experiment."""
 
@@ -121,10 +126,15 @@ class Plan:
         )
 
     def study_inputs(self, kind: StudyKind, label: str) -> list[Path]:
-        """The measurements of replicates that a study reads."""
+        """What a study may read: measurements of replicates with their seals, the replicates, their data."""
         resolved = self.experiment.studies[kind][label]
-        needs = resolved.study.needs(resolved.settings)
-        return [path for need in needs for path in self.store.measurements_of(need)]
+        store, inputs = self.store, []
+        for need in resolved.study.needs(resolved.settings):
+            seeds = self.experiment.seeds if need.seed is None else (need.seed,)
+            blocks = {store.block_of(seed) for seed in seeds}
+            inputs += with_seals(store.measurements_of(need)) + [store.data_manifest(need.dataset)]
+            inputs += [store.manifest(need.dataset, need.model, block) for block in sorted(blocks)]
+        return list(dict.fromkeys(inputs))
 
     def study_table(self) -> str:
         return canonical_json({"code": stage_identity("study_table")})

@@ -208,8 +208,11 @@ class Store:
             return folder / rule / dataset / f"{model}_{block}.json"
         return folder / rule / f"{dataset}.json" if dataset else folder / f"{rule}.json"
 
-    def invalidate(self, path: Path) -> None:
-        """Remove the manifest or seal that stands for a damaged file, so that Snakemake rebuilds the file."""
+    def invalidate(self, path: Path) -> bool:
+        """Remove the manifest or seal that stands for a damaged file, so that Snakemake rebuilds the file.
+
+        False for a file that no rule of the experiment makes.
+        """
         experiment = self.experiment
         owners = {self.data_dir(dataset): self.data_manifest(dataset) for dataset in experiment.datasets}
         owners |= {self.extractor_dir(dataset): self.extractor_manifest(dataset) for dataset in experiment.datasets}
@@ -220,12 +223,14 @@ class Store:
             for block, seeds in self.blocks().items()
             for seed in seeds
         }
-        # what lies in the experiment's own folder stands for itself
-        owners |= {self.home / folder: path for folder in ("data", "extractors", "train", "figure_data")}
-        owners |= {self.home / "measurements": path.with_suffix(".json"), self.home: self.aggregated}
+        # manifests, and what the experiment's own folder holds beside them
+        owners |= {self.home / folder: path for folder in ("data", "extractors", "train")}
+        owners |= {self.home / folder: path.with_suffix(".json") for folder in ("measurements", "figure_data")}
+        owners |= {self.home: self.aggregated}
         owner = next((owners[folder] for folder in (path, *path.parents) if folder in owners), None)
         if owner is not None:
             owner.unlink(missing_ok=True)
+        return owner is not None
 
 
 def store_of(home: Path) -> Store:

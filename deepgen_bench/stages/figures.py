@@ -37,9 +37,7 @@ def write_figures(store: Store, dataset: str) -> None:
     models: dict[str, Any] = {}
     with Progress(f"{dataset} figures") as progress:
         for done, model in enumerate(store.experiment.models, 1):
-            replicates = [
-                replicate for block in store.blocks() for replicate in Block(store, dataset, model, block).replicates()
-            ]
+            replicates = read_replicates(store, dataset, model)
             models[model], model_arrays = figure_data_of_model(store, dataset, model, replicates, prepared, axes)
             arrays |= {f"{model}/{name}": array for name, array in model_arrays.items()}
             progress(done, len(store.experiment.models), model)
@@ -51,6 +49,17 @@ def write_figures(store: Store, dataset: str) -> None:
 def shown(x: np.ndarray) -> np.ndarray:
     """The first examples, vectors in single precision."""
     return x[:IMAGES] if x.dtype == np.uint8 else x[:VECTORS].astype(np.float32)
+
+
+def read_replicates(store: Store, dataset: str, model: str) -> list[Replicate]:
+    """All replicates of a model. The samples of the first finished one alone stay in memory."""
+    replicates: list[Replicate] = []
+    for block in store.blocks():
+        for replicate in Block(store, dataset, model, block).replicates():
+            if any(earlier.loaded for earlier in replicates):
+                replicate.loaded.clear()
+            replicates.append(replicate)
+    return replicates
 
 
 def figure_data_of_model(

@@ -1,11 +1,11 @@
 """What every job of the workflow shares: it records why it failed, and invalidates what it found damaged."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from deepgen_bench.experiment.store import Store, store_of
+from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.failures import recorded_failure
 from deepgen_bench.storage.files import Damaged, check_digests
 
@@ -15,15 +15,15 @@ def job(store: Store, rule: str, dataset: str = "", model: str = "", block: int 
     """Run a job of a rule.
 
     A job does not rebuild what another rule makes. Where it finds such a file damaged, it removes the manifest that
-    stands for it and fails; the next call of Snakemake rebuilds the file.
+    stands for it and fails; the next call of Snakemake rebuilds the file, which the error says.
     """
     with recorded_failure(store.failure(rule, dataset, model, block)):
         try:
             yield
         except Damaged as error:
-            store.invalidate(error.path)
-            print(f"{error.path}: damaged or missing; the same snakemake command rebuilds it", file=sys.stderr)
-            raise
+            if not store.invalidate(error.path):
+                raise
+            raise UserError(f"{error}; run snakemake again to rebuild it") from None
 
 
 @contextmanager

@@ -26,8 +26,8 @@ def reason_of(error: BaseException) -> str:
     """One line that says why a job ended with this error; empty if it ended well."""
     if isinstance(error, SystemExit):
         # a training that a signal has stopped exits with 128 + the signal's number
-        number = error.code - 128 if isinstance(error.code, int) else 0
-        return f"stopped by {Signals(number).name}" if number > 0 else ""
+        names = {str(128 + number): f"stopped by {number.name}" for number in Signals} | {"0": "", "None": ""}
+        return names.get(str(error.code), f"exit status {error.code}")
     if isinstance(error, UserError):
         return str(error)
     message = printable(" ".join(str(error).split()))

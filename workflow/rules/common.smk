@@ -8,7 +8,7 @@ from pathlib import Path
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.config_file import read_config
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.experiment.plan import Plan
+from deepgen_bench.experiment.plan import Plan, with_seals
 from deepgen_bench.experiment.resources import Demand, wanted_gpus
 from deepgen_bench.runtime.signals import handle_in_thread
 

@@ -26,6 +26,7 @@ rule extractor:
 rule measure:
     input:
         runs=rules.train.output,
+        data=rules.prepare.output,
         extractors=extractor_files,
     output:
         f"{HOME}/measurements/{{dataset}}/{{model}}/sample_{{block}}.csv",
@@ -52,6 +53,7 @@ rule measure:
 rule likelihood:
     input:
         rules.train.output,
+        rules.prepare.output,
     output:
         f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.csv",
         f"{HOME}/measurements/{{dataset}}/{{model}}/likelihood_{{block}}.npz",

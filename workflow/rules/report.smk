@@ -3,7 +3,7 @@
 
 rule aggregate:
     input:
-        PLAN.store.all_measurements(),
+        with_seals(PLAN.store.all_measurements()),
     output:
         f"{HOME}/metrics.csv",
         f"{HOME}/summary.csv",
@@ -26,6 +26,7 @@ rule tables:
     input:
         f"{HOME}/metrics.csv",
         f"{HOME}/paired.csv",
+        f"{HOME}/aggregated.json",
     output:
         report(
             expand("{home}/tables/{dataset}.csv", home=HOME, dataset=PLAN.experiment.datasets),
@@ -49,6 +50,7 @@ rule tables:
 rule figures:
     input:
         figures_inputs,
+        rules.prepare.output,
     output:
         f"{HOME}/figure_data/{{dataset}}.npz",
         f"{HOME}/figure_data/{{dataset}}.json",
