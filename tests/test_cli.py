@@ -121,7 +121,7 @@ def test_names_are_listed_with_what_they_are(command: Command) -> None:
     code, out, _ = command("list", "datasets")
     assert code == 0 and "digits\timage\tdeepgen_bench.datasets.digits:Digits\tbuilt-in\n" in out
     code, out, _ = command("list", "metrics")
-    assert code == 0 and "transport\tdeepgen_bench.metrics.transport:TransportDistances\tbuilt-in\n" in out
+    assert code == 0 and "transport\tdeepgen_bench.metrics.samples.transport:TransportDistances\tbuilt-in\n" in out
 
 
 # the stages in turn

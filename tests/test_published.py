@@ -91,9 +91,9 @@ def test_presets_are_valid_and_the_reduced_ones_cost_little(path):
     base = yaml.safe_load((PAPERS / path.name.replace("_reduced", "")).read_text())
     full, reduced = load_experiment(base), load_experiment(merged(base, yaml.safe_load(path.read_text())))
     assert reduced.name == f"{full.name}_reduced" == path.stem
-    assert reduced.published == full.published != {}
-    for dataset, entry in full.datasets.items():
-        assert reduced.datasets[dataset].budget <= entry.budget / 20
+    assert reduced.file.published == full.file.published != {}
+    for dataset, entry in full.file.datasets.items():
+        assert reduced.file.datasets[dataset].budget <= entry.budget / 20
     # the file says how to run the reduced preset
     assert re.search(rf"--configfile \S*{full.name}.yaml \S*{path.name}", (PAPERS / f"{full.name}.yaml").read_text())
 
