@@ -462,7 +462,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from deepgen_bench.experiment.store import Store
     from deepgen_bench.stages.aggregate import aggregate
     from deepgen_bench.stages.calibrate import calibrate
-    from deepgen_bench.stages.measure import measure_likelihood, measure_samples
+    from deepgen_bench.stages.likelihood import measure_likelihood
+    from deepgen_bench.stages.measure import measure_samples
     from deepgen_bench.stages.prepare import prepare_dataset
     from deepgen_bench.stages.train import train_block
 
