@@ -1,5 +1,6 @@
 """An experiment against a reference: equal to the bit on one platform, equal but for chance and rounding on others."""
 
+import fcntl
 import shutil
 
 import numpy as np
@@ -14,7 +15,6 @@ from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood import model_likelihood
 from deepgen_bench.models.replicate import Run, seal
-from deepgen_bench.runtime import locks
 from deepgen_bench.stages import measure
 from deepgen_bench.stages.likelihood import measure_likelihood
 from deepgen_bench.stages.measure import measure_samples, sample_pairs
@@ -123,7 +123,8 @@ def test_samples_that_another_experiment_draws_while_they_are_measured_change_no
     load, drawn = Run.load, []
 
     def load_under_lock(self, n):
-        assert locks.take(self.directory.with_name(f".{self.directory.name}.lock")) is None
+        with open(self.directory.with_name(f".{self.directory.name}.lock")) as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         load(self, n)
 
     def pairs_after_more_samples(block, replicate, test):
