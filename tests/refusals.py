@@ -13,7 +13,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 def refused(command: Command, folder: Path, arguments: list[Any], *expected: str) -> None:
-    """The command line refuses the arguments in one line that has every `expected` part, and leaves nothing."""
+    """The command line refuses the arguments in one line that has every `expected` part, and leaves no result."""
     before = files_below(folder)
     code, out, err = command(*arguments)
     assert "Traceback" not in err
@@ -26,9 +26,10 @@ def refused(command: Command, folder: Path, arguments: list[Any], *expected: str
 
 
 def files_below(folder: Path) -> list[str]:
-    """All files but what marks a results folder and those who work in it."""
-    found = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
-    return sorted(str(path) for path in found if path.name != "format.json" and path.suffix != ".lock")
+    """All files but the format of a results folder, locks, and the records of failed jobs."""
+    paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    paths = [path for path in paths if path.name != "format.json" and path.suffix != ".lock"]
+    return sorted(str(path) for path in paths if "failures" not in path.relative_to(folder).parts)
 
 
 def images(folder: Path, n: int = 15, *shape: int) -> Path:

@@ -138,7 +138,7 @@ CONTENTS: dict[str, tuple[str, Write, dict[str, Any], list[str]]] = {
         "ring",
         lambda f: [saved_array(VECTORS, f"x_{seed}.npy")(f) for seed in (0, 1)],
         {"samples": "x_{seed}.npy"},
-        ["samples: x_1.npy holds the same as x_0.npy; valid: samples made anew for each seed"],
+        ["samples: x_1.npy holds the same as x_0.npy; valid: ", "samples", " for each seed"],
     ),
     "too few values": (
         "ring",

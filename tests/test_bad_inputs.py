@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from engine import rules, run_rules
 from PIL import Image
-from refusals import Command, images, npy_header, refused
+from refusals import Command, files_below, images, npy_header, refused
 from tidy_rows import row
 
 from deepgen_bench.storage.results import write_rows
@@ -469,11 +471,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small experiment, trained and measured, beside its file."""
     from deepgen_bench.experiment.load import load_experiment
     from deepgen_bench.experiment.store import Store
-    from deepgen_bench.stages.aggregate import aggregate
-    from deepgen_bench.stages.measure import measure_likelihood, measure_samples
-    from deepgen_bench.stages.prepare import prepare_dataset
     from deepgen_bench.stages.study import measure_study
-    from deepgen_bench.stages.train import train_block
 
     folder = tmp_path_factory.mktemp("trained")
     (folder / "x.yaml").write_text(
@@ -482,11 +480,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "likelihood: {n: 20}, calibration: {wasserstein_1d: {tolerance: 1, settings: {n: 50}}}}"
     )
     store = Store(load_experiment(folder / "x.yaml"), folder / "results")
-    prepare_dataset(store, "ring")
-    for stage in (train_block, measure_samples, measure_likelihood):
-        stage(store, "ring", "gaussian", 0)
+    run_rules(store)
     measure_study(store, "calibration", "wasserstein_1d")
-    aggregate(store)
     return folder
 
 
@@ -495,31 +490,37 @@ GARBAGE: dict[str, bytes | None] = {
     **{"number": b"3", "deep": b"[" * 100_000, "missing": None},
 }
 RUN_FOLDER = "results/runs/ring/gaussian/*/seed_0"
-# files of a results folder, the command that reads them, and whether it makes them anew or refuses them
-DAMAGED: dict[str, tuple[str, str, bool]] = {
-    "dataset.json": ("results/data/ring/*/dataset.json", "train", True),
-    "test split": ("results/data/ring/*/test.npy", "measure", True),
-    "run.json, trained": (f"{RUN_FOLDER}/run.json", "train", True),
-    "run.json, measured": (f"{RUN_FOLDER}/run.json", "measure", True),
-    "run.json, sampled": (f"{RUN_FOLDER}/run.json", "sample", False),
-    "state": (f"{RUN_FOLDER}/final.safetensors", "sample", False),
-    "kept measurements": (f"{RUN_FOLDER}/measurements/transport-*.json", "measure", True),
-    "kept likelihoods": (f"{RUN_FOLDER}/measurements/likelihood-*.json", "likelihood", True),
-    "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", True),
-    "measurements": ("results/t/measurements/ring/gaussian/sample_0.csv", "aggregate", True),
-    "vectors": ("results/t/measurements/ring/gaussian/likelihood_0.npz", "aggregate", True),
-    "a study": ("results/t/calibration/wasserstein_1d.json", "study", False),
-    "metrics.csv": ("results/t/metrics.csv", "tables", False),
-    "paired.csv": ("results/t/paired.csv", "show", False),
+REPAIRED, REFUSED = "repaired", "refused"
+MANIFEST, MEASUREMENTS = "results/t/train/ring/gaussian/block_0.json", "results/t/measurements/ring/gaussian"
+# files of a results folder, the command that reads them, and whether it repairs them, refuses them, or removes the
+# manifest that stands for them, so that the next call of Snakemake rebuilds them
+DAMAGED: dict[str, tuple[str, str, str]] = {
+    "dataset.json, prepared": ("results/data/ring/*/dataset.json", "prepare", REPAIRED),
+    "dataset.json, trained on": ("results/data/ring/*/dataset.json", "train", "results/t/data/ring.json"),
+    "test split": ("results/data/ring/*/test.npy", "measure", "results/t/data/ring.json"),
+    "manifest of data": ("results/t/data/ring.json", "train", "results/t/data/ring.json"),
+    "run.json, trained": (f"{RUN_FOLDER}/run.json", "train", REPAIRED),
+    "run.json, measured": (f"{RUN_FOLDER}/run.json", "measure", MANIFEST),
+    "run.json, sampled": (f"{RUN_FOLDER}/run.json", "sample", REFUSED),
+    "state": (f"{RUN_FOLDER}/final.safetensors", "sample", REFUSED),
+    "kept measurements": (f"{RUN_FOLDER}/measurements/transport-*.json", "measure", REPAIRED),
+    "kept likelihoods": (f"{RUN_FOLDER}/measurements/likelihood-*.json", "likelihood", REPAIRED),
+    "kept vectors": (f"{RUN_FOLDER}/measurements/likelihood-*.npz", "likelihood", REPAIRED),
+    "measurements": (f"{MEASUREMENTS}/sample_0.csv", "aggregate", f"{MEASUREMENTS}/sample_0.json"),
+    "vectors": (f"{MEASUREMENTS}/likelihood_0.npz", "aggregate", f"{MEASUREMENTS}/likelihood_0.json"),
+    "a study": ("results/t/calibration/wasserstein_1d.json", "study", REFUSED),
+    "metrics.csv": ("results/t/metrics.csv", "tables", REFUSED),
+    "paired.csv": ("results/t/paired.csv", "show", REFUSED),
 }
-HARMLESS = {("results/t/paired.csv", "missing")}  # tables do without
-FIRST = {("results/t/measurements/ring/gaussian/sample_0.csv", "missing")}  # that job has not run
+# tables do without paired comparisons, and jobs called by hand without a manifest of data
+HARMLESS = {("results/t/paired.csv", "missing"), ("results/t/data/ring.json", "missing")}
+FIRST = {(f"{MEASUREMENTS}/sample_0.csv", "missing")}  # that job has not run
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-@pytest.mark.parametrize(("pattern", "stage", "anew"), DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize(("pattern", "stage", "outcome"), DAMAGED.values(), ids=DAMAGED)
 def test_damaged_results(
-    pattern: str, stage: str, anew: bool, garbage: str, trained: Path, tmp_path: Path, command: Command
+    pattern: str, stage: str, outcome: str, garbage: str, trained: Path, tmp_path: Path, command: Command
 ) -> None:
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     (file,) = tmp_path.glob(pattern)
@@ -530,16 +531,43 @@ def test_damaged_results(
     arguments = {"sample": [file.parent, "--output", tmp_path / "x.npy"], "tables": [home], "show": [home]}.get(
         stage, [file_argument, "--results", tmp_path / "results"]
     )
+    if stage in ("prepare", "train", "measure", "likelihood"):
+        arguments += ["--dataset", "ring"]
     if stage in ("train", "measure", "likelihood"):
-        arguments += ["--dataset", "ring", "--model", "gaussian", "--block", 0]
+        arguments += ["--model", "gaussian", "--block", 0]
     if stage == "study":
         arguments += ["--kind", "calibration"]
-    if (pattern, garbage) not in FIRST and (anew or (pattern, garbage) in HARMLESS):
+    if (pattern, garbage) in HARMLESS or outcome == REPAIRED:
         code, _, err = command(stage, *arguments)
         assert code == 0 and "Traceback" not in err
         assert content is None or str(file) in err and file.read_bytes() != content
-    else:
+    elif (pattern, garbage) in FIRST or outcome == REFUSED:
         refused(command, tmp_path, [stage, *arguments], str(file) if content is not None else file.name)
+    else:
+        invalidated_and_rebuilt(command, [stage, *arguments], file, trained, tmp_path, tmp_path / outcome)
+
+
+def invalidated_and_rebuilt(
+    command: Command, arguments: list[Any], file: Path, trained: Path, folder: Path, manifest: Path
+) -> None:
+    """The command fails in one line and removes the manifest alone; the next call of Snakemake restores the numbers."""
+    from deepgen_bench.experiment.load import load_experiment
+    from deepgen_bench.experiment.store import Store
+
+    before = files_below(folder)
+    code, out, err = command(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1) and err[:-1].isprintable()
+    assert err.startswith(f"error: {file}: ") and err.endswith("; run snakemake again to rebuild it\n")
+    assert set(before) - set(files_below(folder)) == {str(manifest)} & set(before)
+    assert not manifest.exists()
+    store = Store(load_experiment(folder / "x.yaml"), folder / "results")
+    targets = [path for rule in rules(store) if rule.name in (arguments[0], "aggregate") for path in rule.outputs]
+    for path in targets:  # as Snakemake does when a job fails
+        path.unlink(missing_ok=True)
+    run_rules(store, *targets)
+    assert set(files_below(folder)) == set(before) | {str(file)}
+    tables = [pd.read_csv(each / "results" / "t" / "metrics.csv") for each in (folder, trained)]
+    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in tables), check_exact=True)
 
 
 # scores of one's own samples

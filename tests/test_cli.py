@@ -102,7 +102,7 @@ def experiment(tmp_path: Path) -> Path:
         (["train", "--dataset", "digits", "--model", "gan", "--block", "0"], "--model: 'gan' is not in "),
         (["measure", "--dataset", "digits", "--model", "vae", "--block", "7"], "--block: 7; valid: 0\n"),
         (["likelihood", "--dataset", "digits", "--model", "vae", "--block", "-1"], "--block: -1; valid: 0\n"),
-        (["aggregate"], "sample_0.csv: no such file; --partial makes tables of what there is\n"),
+        (["aggregate"], "sample_0.csv: no such file; --partial writes tables of the finished measurements\n"),
         (["aggregate", "--partial"], "results/trial: nothing has been measured yet\n"),
     ],
 )
@@ -173,13 +173,13 @@ def test_only_what_is_missing_or_stale_is_trained(tmp_path: Path, trained: Store
     assert {seed: second[seed] for seed in first} == first
     (store.run_dir("gaussian_ring", "gaussian", 0) / "samples_final.npy").unlink()
     said, third = train(seeds=[0, 1, 2])
-    assert "seed_0/samples_final.npy: no such file; it is sampled anew" in said
+    assert "seed_0/samples_final.npy: no such file; it is sampled again" in said
     assert {seed for seed in third if third[seed] != second[seed]} == {0}
     # more samples are drawn from the trained states and begin with the old ones; fewer are there already
     directory = store.run_dir("gaussian_ring", "gaussian", 0)
     weights, few = (directory / "final.safetensors").stat().st_mtime_ns, np.load(directory / "samples_final.npy")
     said, fourth = train(seeds=[0, 1, 2], samples=3 * len(few))
-    assert said.count("200 samples, the experiment wants 600; it is sampled anew") == 3
+    assert said.count("200 samples, the experiment wants 600; it is sampled again") == 3
     assert (directory / "final.safetensors").stat().st_mtime_ns == weights
     many = np.load(directory / "samples_final.npy")
     assert len(many) == 3 * len(few) and (many[: len(few)] == few).all()

@@ -23,7 +23,8 @@ from deepgen_bench.models.external import ONE_SET
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.stages.aggregate import aggregate
-from deepgen_bench.stages.measure import measure_likelihood, measure_samples
+from deepgen_bench.stages.likelihood import measure_likelihood
+from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import open_data, prepare_dataset
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.storage.results import load_results
@@ -297,7 +298,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from deepgen_bench.experiment.load import load_experiment
-        from deepgen_bench.stages.measure import measure_likelihood
+        from deepgen_bench.stages.likelihood import measure_likelihood
         from deepgen_bench.stages.train import train_block
         from deepgen_bench.experiment.store import Store
 

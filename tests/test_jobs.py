@@ -72,6 +72,14 @@ def test_a_record_that_cannot_be_written_does_not_hide_the_error(tmp_path):
         raise ZeroDivisionError
 
 
+def test_a_file_in_place_of_the_results_folder_is_named_by_the_job(tmp_path):
+    (tmp_path / "file").write_text("")
+    with recorded_failure(tmp_path / "file" / "failures" / "prepare.json"):
+        pass
+    with pytest.raises(UserError, match="no folder"), recorded_failure(tmp_path / "file" / "failures" / "prepare.json"):
+        raise UserError("no folder")
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"reason"'])
 def test_what_is_no_record_has_no_reason(content, tmp_path):
     (tmp_path / "record.json").write_text(content)

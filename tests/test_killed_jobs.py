@@ -22,6 +22,7 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.train import train_block
+from deepgen_bench.storage.failures import read_failure
 from deepgen_bench.storage.files import sha256_of
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,9 @@ class Job:
     def start(self, stage="train"):
         command = [sys.executable, "-m", "deepgen_bench", stage, self.file, "--results", self.store.root]
         if stage != "aggregate":
-            command += ["--dataset", self.dataset, "--model", self.model, "--block", "0"]
+            command += ["--dataset", self.dataset]
+        if stage in ("train", "measure", "likelihood"):
+            command += ["--model", self.model, "--block", "0"]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
 
     def finish(self, stage):
@@ -141,13 +144,16 @@ def test_killed_trainings_end_with_the_same_bits(tmp_path, number, kills):
 
 def test_a_scheduler_s_signal_and_ctrl_c_end_a_real_job_with_one_line(tmp_path):
     job = Job(tmp_path, "gaussian_ring", "vae", {}, 10**6)
+    prepare_dataset(job.store, job.dataset)
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         process = job.start()
         job.wait_for_state(process)
         process.send_signal(number)
         *_, last = process.communicate(timeout=60)[1].splitlines()
         assert process.returncode == status
-        assert f"seed_0.checkpoint: stopped by {signal.Signals(number).name} after step" in last
+        name = signal.Signals(number).name
+        assert f"seed_0.checkpoint: stopped by {name} after step" in last
+        assert read_failure(job.store.failure("train", job.dataset, job.model, 0)) == f"stopped by {name}"
 
 
 # measuring and aggregating
@@ -160,7 +166,7 @@ def measured(tmp_path_factory):
     metrics = {"metrics": {"fidelity": {}, "transport": {"n": 40}}, "likelihood": {"k": [1, 100], "n": 30}}
     job = Job(folder / "job", "digits", "vae", {"decoder": "bernoulli"}, 20, metrics)
     before, seconds = {}, {}
-    for stage in ("train", "measure", "likelihood", "aggregate"):
+    for stage in ("prepare", "extractor", "train", "measure", "likelihood", "aggregate"):
         before[stage] = shutil.copytree(job.store.root, folder / stage) if job.store.root.exists() else None
         seconds[stage] = job.finish(stage)
     return job, before, seconds

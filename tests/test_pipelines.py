@@ -11,7 +11,7 @@ import yaml
 from project import QUICK, Project
 
 from deepgen_bench.experiment.store import store_of
-from deepgen_bench.stages.aggregate import aggregate_partly
+from deepgen_bench.stages.aggregate import aggregate_partially
 
 
 def test_the_quick_experiment_is_what_the_package_says(finished: Project) -> None:
@@ -118,8 +118,39 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
     copy.run(config=copy.variant(name="partly", models={"oracle": {}, "gaussian": {}}))
     assert (home / "metrics.csv").is_file() and not (home / "partial").exists()
     # a job after these may fail as well, which makes nothing of theirs partial
-    assert aggregate_partly(store_of(home)).endswith("results/partly: all of it is measured, and aggregated")
+    assert aggregate_partially(store_of(home)).endswith("results/partly: everything is measured and aggregated")
     assert not (home / "partial").exists()
+
+
+def test_damaged_files_are_named_and_rebuilt_by_the_next_call(empty: Project) -> None:
+    """Of a replicate, of the data that only measuring reads, and of the measurements themselves."""
+    datasets = {"gaussian_ring": QUICK["datasets"]["gaussian_ring"]}
+    small = {"name": "small", "datasets": datasets, "models": {"gaussian": {}}, "seeds": [0]}
+    config = empty.variant(**small, metrics={"transport": {"n": 100}}, likelihood={"k": [1], "n": 50})
+    home = empty.folder / "results" / "small"
+    measured = home / "measurements" / "gaussian_ring" / "gaussian"
+    targets = [str(path.relative_to(empty.folder)) for path in (measured / "sample_0.csv", home / "metrics.csv")]
+    empty.run(*targets, config=config)
+    before = pd.read_csv(home / "metrics.csv").drop(columns="seconds")
+    for pattern, missing in (
+        ("results/runs/**/samples_final.npy", measured / "sample_0.csv"),
+        ("results/data/**/test.npy", measured / "sample_0.csv"),
+        ("results/small/measurements/**/likelihood_0.npz", home / "metrics.csv"),
+    ):
+        (file,) = empty.folder.glob(pattern)
+        content = file.read_bytes()
+        file.write_bytes(content[:-1])
+        missing.unlink()
+        done = empty.snakemake("--cores", "2", *targets, "--configfile", config)
+        assert done.returncode == 1
+        # the log, which Snakemake shows above, holds the same reason
+        (reason,) = (line for line in done.stdout.splitlines() if re.match(r"error: .*\.log\)$", line))
+        assert reason == done.stdout.splitlines()[-1]
+        name = re.escape(str(file.relative_to(empty.folder)))
+        assert re.match(rf"error: {name}: damaged .*; run snakemake again to rebuild it \(", reason)
+        empty.run(*targets, config=config)
+        assert content == file.read_bytes() or file.suffix == ".npz"
+        assert pd.read_csv(home / "metrics.csv").drop(columns="seconds").equals(before)
 
 
 def test_results_of_another_version_are_refused(copy: Project) -> None:

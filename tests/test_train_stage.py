@@ -1,24 +1,28 @@
-"""The stage that trains a block: what it opens, what it trains anew and what it leaves, on real files."""
+"""The stage that trains a block: what it opens, what it trains again and what it leaves, on real files."""
 
 import shutil
 
 import numpy as np
 import pytest
+from engine import rules, run_rules
 from project import changed
 
-from deepgen_bench.datasets.prepared import prepare
+from deepgen_bench.datasets.prepared import Prepared, prepare
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.aggregate import aggregate, mend
+from deepgen_bench.stages.aggregate import aggregate
+from deepgen_bench.stages.block import Block
 from deepgen_bench.stages.figures import write_figures
-from deepgen_bench.stages.measure import STAGES, Block, measure_likelihood, measure_samples
+from deepgen_bench.stages.jobs import job
+from deepgen_bench.stages.likelihood import measure_likelihood
+from deepgen_bench.stages.measure import measure_samples
 from deepgen_bench.stages.prepare import prepare_dataset
 from deepgen_bench.stages.sample import sample_run
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.storage.figure_data import read_figure_data
-from deepgen_bench.storage.files import read_sealed
+from deepgen_bench.storage.files import Damaged, read_sealed
 from deepgen_bench.storage.results import read_rows
 
 
@@ -118,14 +122,12 @@ def content(folder):
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
 @pytest.mark.parametrize("file", ["samples_final.npy", "best.safetensors", "run.json"])
-@pytest.mark.parametrize("stage", [train_block, measure_samples])
-def test_what_is_damaged_in_a_replicate_is_named_and_made_anew(root, stage, file, damage, capsys):
+def test_training_names_and_rebuilds_what_is_damaged_in_a_replicate(root, file, damage, capsys):
     made = store(root)
     folder = made.run_dir("digits", "gan", 1)
-    whole = (folder / file).read_bytes()
     before, files, weights = stamps(made), content(folder), (folder / "final.safetensors").stat().st_mtime_ns
     DAMAGES[damage](folder / file)
-    stage(made, "digits", "gan", 0)
+    train_block(made, "digits", "gan", 0)
     assert (folder / file).is_file() and content(folder) == files
     assert stamps(made)[0] == before[0] and stamps(made)[1] != before[1]
     # lost samples are drawn again from what was trained
@@ -135,71 +137,135 @@ def test_what_is_damaged_in_a_replicate_is_named_and_made_anew(root, stage, file
         assert f"{folder / file}: no such file" in said or "seed 1: not trained yet" in said
     else:
         assert f"{folder / file}: " in said and ("damaged" in said or "not valid JSON" in said)
-        assert whole
 
 
-def test_other_data_under_the_same_name_are_trained_on_anew(root, capsys):
+def test_other_data_under_the_same_name_are_trained_on_again(root, capsys):
     made = store(root)
     before = stamps(made)
     prepare(made.experiment.dataset("digits"), 1, made.data_dir("digits"))
+    with pytest.raises(Damaged, match="not the data of this experiment"):
+        train_block(made, "digits", "gan", 0)
+    assert stamps(made) == before
+    made.write_manifest(made.data_manifest("digits"), {"digest": Prepared(made.data_dir("digits")).digest})
     train_block(made, "digits", "gan", 0)
     assert all(stamps(made)[seed] != before[seed] for seed in before)
     assert capsys.readouterr().err.count("data digest changed") == 2
 
 
-@pytest.mark.parametrize("damage", sorted(DAMAGES))
-def test_damaged_data_are_named_and_prepared_anew(root, damage, capsys):
-    made = store(root)
-    prepare_dataset(made, "digits")  # with the test split
-    folder = made.data_dir("digits")
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for name in ("test.npy", "dataset.json"):
-        DAMAGES[damage](folder / name)
-        measure_samples(made, "digits", "gan", 0)
-        assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-        assert f"{folder / name}: " in capsys.readouterr().err
+# files of other rules that a job finds damaged
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """A small experiment that all rules have run on."""
+    root = tmp_path_factory.mktemp("complete")
+    run_rules(store(root, model="vae", latent_dim=2))
+    return root
+
+
+@pytest.fixture
+def whole(complete, tmp_path):
+    return store(shutil.copytree(complete, tmp_path / "results"), model="vae", latent_dim=2)
+
+
+def numbers(made):
+    """The tidy table without the time that measuring took, and the paired comparisons."""
+    return read_rows(made.home / "metrics.csv").drop(columns="seconds"), (made.home / "paired.csv").read_bytes()
+
+
+def files_of(root):
+    """All files of a results folder but records of failures and locks."""
+    paths = {path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return {path for path in paths if "failures" not in path.relative_to(root).parts}
+
+
+def check_rebuilt(made, damaged, damage, target, manifest):
+    """The job that writes `target` names the damaged file, invalidates `manifest` alone, and the next call rebuilds."""
+    before, files, content = numbers(made), files_of(made.root), damaged.read_bytes()
+    (rule,) = (rule for rule in rules(made) if target in rule.outputs)
+    DAMAGES[damage](damaged)
+    target.unlink()
+    with pytest.raises(UserError, match=f"^{damaged}: .*; run snakemake again to rebuild it$"):
+        run_rules(made, target)
+    # the outputs of a job that failed are no results
+    gone = {manifest, *rule.outputs} | (set() if damaged.exists() else {damaged})
+    assert files - files_of(made.root) == gone
+    run_rules(made, target, *tables(made))
+    assert files_of(made.root) == files
+    assert damaged.suffix == ".json" or damaged.read_bytes() == content
+    after = numbers(made)
+    assert after[0].equals(before[0]) and after[1] == before[1]
+
+
+def tables(made):
+    return [made.home / "metrics.csv", made.aggregated]
 
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
-def test_damaged_measurements_are_named_and_measured_anew(tmp_path, damage, capsys):
-    made = store(tmp_path, "gaussian_ring", "vae", latent_dim=2)
-    train_block(made, "gaussian_ring", "vae", 0)
-    for measure in STAGES.values():
-        measure(made, "gaussian_ring", "vae", 0)
-    aggregate(made)
-    tables = {name: (made.home / name).read_bytes() for name in ("metrics.csv", "summary.csv", "paired.csv")}
-    # the experiment's own files first: they are made of those in the store
-    kept = [*sorted(made.home.glob("measurements/**/*.*"))[::-1], *tmp_path.glob("runs/**/measurements/*")]
-    assert {path.suffix for path in kept} == {".csv", ".json", ".npz"} and len(kept) == 11
-    contents = {path: path.read_bytes() for path in kept}
-    for path in kept:
+@pytest.mark.parametrize("file", ["samples_final_draw.npy", "best.safetensors", "run.json"])
+@pytest.mark.parametrize("kind", ["sample", "likelihood"])
+def test_a_damaged_replicate_stops_measuring_and_is_rebuilt_by_the_next_call(whole, kind, file, damage):
+    damaged, manifest = whole.run_dir("digits", "vae", 1) / file, whole.manifest("digits", "vae", 0)
+    check_rebuilt(whole, damaged, damage, whole.measurements("digits", "vae", 0, kind), manifest)
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+@pytest.mark.parametrize("file", ["test.npy", "dataset.json"])
+@pytest.mark.parametrize("kind", ["sample", "likelihood"])
+def test_damaged_data_stop_measuring_and_are_rebuilt_by_the_next_call(whole, kind, file, damage):
+    damaged, manifest = whole.data_dir("digits") / file, whole.data_manifest("digits")
+    check_rebuilt(whole, damaged, damage, whole.measurements("digits", "vae", 0, kind), manifest)
+
+
+@pytest.mark.parametrize("damage", sorted(set(DAMAGES) - {"gone"}))
+@pytest.mark.parametrize("name", ["sample_0.csv", "sample_0.json", "likelihood_0.csv", "likelihood_0.npz"])
+def test_damaged_measurements_stop_aggregating_and_are_rebuilt_by_the_next_call(whole, name, damage):
+    damaged = whole.measurements("digits", "vae", 0, "sample").with_name(name)
+    check_rebuilt(whole, damaged, damage, whole.home / "metrics.csv", damaged.with_suffix(".json"))
+
+
+def test_measurements_that_are_gone_are_measured_before_they_are_aggregated(whole):
+    before, path = numbers(whole), whole.measurements("digits", "vae", 0, "sample")
+    path.unlink()
+    with pytest.raises(UserError, match=f"{path}: no such file; --partial writes tables of the finished measurements"):
+        aggregate(whole)
+    (whole.home / "metrics.csv").unlink()
+    assert run_rules(whole, *tables(whole)) == ["measure", "aggregate"]
+    after = numbers(whole)
+    assert after[0].equals(before[0]) and after[1] == before[1]
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_damaged_measurements_beside_a_replicate_are_measured_again_at_once(whole, damage):
+    before = numbers(whole)
+    paths = sorted(whole.root.glob("runs/**/measurements/*"))
+    assert {path.suffix for path in paths} == {".json", ".npz"} and len(paths) == 6
+    for path in paths:
+        content = path.read_bytes()
         DAMAGES[damage](path)
-        capsys.readouterr()
-        if damage == "gone" and path.suffix == ".csv":
-            with pytest.raises(UserError, match=f"{path}: no such file; --partial makes tables of what there is"):
-                aggregate(made)
-            STAGES[path.stem.split("_")[0]](made, "gaussian_ring", "vae", 0)
-            continue
-        if path.is_relative_to(made.home):
-            aggregate(made)
-        else:
-            STAGES[path.name.split("-")[0].replace("transport", "sample")](made, "gaussian_ring", "vae", 0)
-        said = capsys.readouterr().err
-        # of what the store keeps to save work, what is gone is not there yet
-        assert f"{path}: " in said or damage == "gone" and not path.is_relative_to(made.home)
-        assert path.suffix == ".json" or path.read_bytes() == contents[path], path
-    aggregate(made)
-    rows = read_rows(made.home / "metrics.csv").drop(columns="seconds")
-    (tmp_path / "before.csv").write_bytes(tables["metrics.csv"])
-    assert rows.equals(read_rows(tmp_path / "before.csv").drop(columns="seconds"))
-    assert (made.home / "paired.csv").read_bytes() == tables["paired.csv"]
-    (made.home / "experiment.json").write_text(made.experiment.file.model_dump_json())
-    tables = {path: path.read_bytes() for path in (made.home / name for name in [*tables, "aggregated.json"])}
-    for path in tables if damage != "gone" else list(tables)[:3]:
-        DAMAGES[damage](path)
-        mend(made.home)
-        assert f"{path}: " in capsys.readouterr().err
-        assert {path: path.read_bytes() for path in tables} == tables
+        kind = "likelihood" if path.name.startswith("likelihood") else "sample"
+        whole.measurements("digits", "vae", 0, kind).unlink()
+        (whole.home / "metrics.csv").unlink()
+        assert run_rules(whole, *tables(whole)) == ["likelihood" if kind == "likelihood" else "measure", "aggregate"]
+        assert path.read_bytes() == content or path.suffix == ".json" and path.is_file()
+    after = numbers(whole)
+    assert after[0].equals(before[0]) and after[1] == before[1]
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+@pytest.mark.parametrize("name", ["metrics.csv", "summary.csv", "paired.csv", "aggregated.json"])
+def test_damaged_tables_are_refused_and_aggregated_by_the_next_call(whole, name, damage, command):
+    (whole.home / "experiment.json").write_text(whole.experiment.file.model_dump_json())
+    contents = {path: path.read_bytes() for path in whole.home.glob("*.*") if path.name != "experiment.json"}
+    DAMAGES[damage](whole.home / name)
+    code, _, err = command("tables", whole.home)
+    if (name, damage) == ("aggregated.json", "gone"):
+        assert code == 0
+    else:
+        assert code == 2 and f"error: {whole.home / name}: " in err and "Traceback" not in err
+    assert not whole.aggregated.exists()
+    assert run_rules(whole, *tables(whole)) == ["aggregate"]
+    assert {path: path.read_bytes() for path in contents} == contents
 
 
 def test_a_diverged_replicate_stays_in_the_tables_without_a_value(tmp_path, capsys):
@@ -224,7 +290,7 @@ def test_a_diverged_replicate_stays_in_the_tables_without_a_value(tmp_path, caps
 
 
 def test_data_of_another_experiment_s_files_under_the_same_name_are_not_measured(tmp_path):
-    """The folders are shared, as a file may be moved; what lies in them is not taken for one's own."""
+    """The folders are shared, because a file may be moved; each experiment checks that they hold its own data."""
     for name, low in (("a", 0), ("b", 200)):
         images = np.random.default_rng(0).integers(low, low + 50, (60, 1, 8, 8), dtype=np.uint8)
         np.savez(tmp_path / f"{name}.npz", images=images)
@@ -235,16 +301,21 @@ def test_data_of_another_experiment_s_files_under_the_same_name_are_not_measured
         changes = {"name": name, "datasets": data, "metrics": {"modes": {}}}
         changes |= {"models": {"gaussian": {"settings": {"ridge": 1.0e-3}}}}
         stores[name] = Store(load_experiment(experiment | changes), tmp_path / "results")
-        prepare_dataset(stores[name], "mine")
-        train_block(stores[name], "mine", "gaussian", 0)
+        run_rules(stores[name], stores[name].manifest("mine", "gaussian", 0))
     assert stores["a"].data_dir("mine") == stores["b"].data_dir("mine")
-    for name, low in (("a", 0), ("b", 200)):
+    # the experiment that prepared last owns the shared folder; then the other one takes its turn
+    for name, low, other in (("b", 200, "a"), ("a", 0, "b")):
+        with pytest.raises(UserError, match="not the data of this experiment"), job(stores[other], "measure", "mine"):
+            Block(stores[other], "mine", "gaussian", 0)
+        assert not stores[other].data_manifest("mine").exists()
         block = Block(stores[name], "mine", "gaussian", 0)
         assert low <= block.prepared.split("test").mean() < low + 50
-        assert low - 25 <= block.runs[0].samples("final", "").mean() < low + 75
+        assert low - 25 <= next(block.replicates()).samples("final", "").mean() < low + 75
+        targets = [stores[other].data_manifest("mine"), stores[other].manifest("mine", "gaussian", 0)]
+        assert run_rules(stores[other], *targets) == ["prepare", "train"]
 
 
-def test_fewer_samples_are_measured_anew_although_nothing_is_trained(tmp_path):
+def test_fewer_samples_are_measured_again_although_nothing_is_trained(tmp_path):
     made = store(tmp_path, model="gaussian")
     prepare_dataset(made, "digits")
     train_block(made, "digits", "gaussian", 0)

@@ -1,10 +1,12 @@
 """An experiment against a reference: equal to the bit on one platform, equal but for chance and rounding on others."""
 
+import fcntl
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from engine import run_rules
 from killing import experiment
 from project import changed
 from tidy_rows import row
@@ -14,9 +16,8 @@ from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood import by_family
 from deepgen_bench.models.replicate import Replicate, seal
 from deepgen_bench.stages import measure
-from deepgen_bench.stages.aggregate import aggregate
-from deepgen_bench.stages.extractor import train_extractor
-from deepgen_bench.stages.measure import STAGES, pairs
+from deepgen_bench.stages.likelihood import measure_likelihood
+from deepgen_bench.stages.measure import measure_samples, sample_pairs
 from deepgen_bench.stages.reference import write_reference
 from deepgen_bench.stages.train import train_block
 from deepgen_bench.stages.verify import LEVEL, distribution_differences, verify
@@ -46,13 +47,8 @@ def finished(tmp_path_factory):
         samples=100,
     )
     store = Store(made, root / "results")
-    train_extractor(store, "digits")
-    for model in made.models:
-        train_block(store, "digits", model, 0)
-        for stage in STAGES.values():
-            stage(store, "digits", model, 0)
+    run_rules(store, store.aggregated)
     (store.home / "experiment.json").write_text(made.file.model_dump_json())
-    aggregate(store)
     write_reference(store.home, root / "reference", samples=True)
     return store, root / "reference"
 
@@ -66,7 +62,7 @@ def copies(finished, tmp_path):
     return tmp_path / "results" / "small", Store(store.experiment, tmp_path / "results"), tmp_path / "reference"
 
 
-def test_a_reference_made_anew_leaves_nothing_of_the_one_before(copies):
+def test_a_reference_written_again_leaves_nothing_of_the_earlier_one(copies):
     home, _, reference = copies
     assert list(reference.glob("samples/**/*.npz"))
     (reference / "notes.txt").write_text("mine")
@@ -108,32 +104,41 @@ def test_more_samples_of_another_experiment_change_nothing(copies, monkeypatch):
     train_block(more, "digits", "vae", 0)
     assert Replicate(store.run_dir("digits", "vae", 1)).info["n_samples"] == 150
     assert verify(home, reference)[1] == []
-    # nor is what depends on the parameters alone worked out again
+    # nor are likelihoods, which depend on the parameters alone, measured again
     monkeypatch.setattr(by_family, "measure", None)
-    STAGES["likelihood"](store, "digits", "vae", 0)
+    measure_likelihood(store, "digits", "vae", 0)
     write_reference(home, reference, samples=True)
     found = np.load(reference / "samples" / f"{store.run_id('digits', 'vae', 1)}.npz")
     assert {array.shape[0] for array in found.values()} == {100}
 
 
-def test_samples_drawn_anew_while_they_are_measured_are_read_once_more(copies, monkeypatch, capsys):
+def test_samples_that_another_experiment_draws_while_they_are_measured_change_nothing(copies, monkeypatch):
     home, store, _ = copies
-    before = store.measurements("digits", "vae", 0, "sample").read_bytes()
-    shutil.rmtree(store.run_dir("digits", "vae", 0) / "measurements")
-    more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
-
-    def pairs_meanwhile(*arguments):
-        if Replicate(store.run_dir("digits", "vae", 0)).info["n_samples"] < 150:
-            train_block(more, "digits", "vae", 0)
-        return pairs(*arguments)
-
-    monkeypatch.setattr(measure, "pairs", pairs_meanwhile)
-    STAGES["sample"](store, "digits", "vae", 0)
-    assert "it is made anew" in capsys.readouterr().err
-    after = read_rows(store.measurements("digits", "vae", 0, "sample"))
-    store.measurements("digits", "vae", 0, "sample").write_bytes(before)
     expected = read_rows(store.measurements("digits", "vae", 0, "sample"))
-    assert after["value"].equals(expected["value"])
+    directories = [store.run_dir("digits", "vae", seed) for seed in store.experiment.seeds]
+    for directory in directories:
+        shutil.rmtree(directory / "measurements")
+    more = Store(changed(store.experiment, {"name": "more", "samples": 150}), store.root)
+    more.write_manifest(more.data_manifest("digits"), read_sealed(store.data_manifest("digits")))
+    load, drawn = Replicate.load, []
+
+    def load_under_lock(self, n):
+        with open(self.directory.with_name(f".{self.directory.name}.lock")) as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        load(self, n)
+
+    def pairs_after_more_samples(block, replicate, test):
+        if not drawn:
+            drawn.append(replicate.info["n_samples"])
+            train_block(more, "digits", "vae", 0)
+        return sample_pairs(block, replicate, test)
+
+    monkeypatch.setattr(Replicate, "load", load_under_lock)
+    monkeypatch.setattr(measure, "sample_pairs", pairs_after_more_samples)
+    measure_samples(store, "digits", "vae", 0)
+    assert drawn == [100] and [Replicate(directory).info["n_samples"] for directory in directories] == [150] * 3
+    after = read_rows(store.measurements("digits", "vae", 0, "sample"))
+    pd.testing.assert_frame_equal(after.drop(columns="seconds"), expected.drop(columns="seconds"), check_exact=True)
 
 
 def test_other_bits_on_the_same_platform_are_listed_by_run(copies):

@@ -1,5 +1,6 @@
 """A block of replicates being measured: what the jobs of sample metrics and of likelihoods share."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -103,7 +104,9 @@ class Block:
             content = read_sealed(path)
             if content["vectors"]:
                 check_sha256(arrays, content["vectors"])
-        except Damaged:
+        except Damaged as error:
+            if path.is_file():
+                print(f"{error}; it is measured again", file=sys.stderr)
             with suggest_on_out_of_memory(costly_settings, f"{self.dataset}/{self.model} {name}"):
                 measured = measure()
             if measured.vectors:

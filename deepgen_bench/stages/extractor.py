@@ -1,6 +1,7 @@
 """Train the classifier whose features stand in for Inception's on small images. Opens the test split, as measuring
 does."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def train_extractor(store: Store, dataset: str) -> None:
         digest = open_data(store, dataset).digest
         try:
             info = read_info(directory)
-        except Damaged:
+        except Damaged as error:
+            if directory.is_dir():
+                print(f"{error}; it is trained again", file=sys.stderr)
             info = {}
         if info.get("data_digest") != digest:
             (directory / INFO).unlink(missing_ok=True)

@@ -30,12 +30,19 @@ def job(store: Store, rule: str, dataset: str = "", model: str = "", block: int 
 def folder_job(rule: str, folders: Sequence[Path]) -> Iterator[None]:
     """Run a job of a rule that reads the tables of experiment folders, of which the first is its own.
 
-    Errors: `Damaged` if a folder's tables are not as aggregated.
+    The experiments are loaded only where a file is damaged, because they may be of a machine with other plug-ins.
+    Errors: `UserError` if a folder's tables are not as aggregated.
     """
-    for folder in folders:
-        with job(store_of(folder), rule) if (folder / "experiment.json").is_file() else nullcontext():
-            if (folder / "aggregated.json").is_file():
-                check_digests(folder / "aggregated.json")
-    own = folders[0]
-    with job(store_of(own), rule) if (own / "experiment.json").is_file() else nullcontext():
-        yield
+    homes = [folder for folder in folders if (folder / "experiment.json").is_file()]
+    record = folders[0] / "failures" / f"{rule}.json"
+    with recorded_failure(record) if folders[0] in homes else nullcontext():
+        try:
+            for folder in folders:
+                if (folder / "aggregated.json").is_file():
+                    check_digests(folder / "aggregated.json")
+            yield
+        except Damaged as error:
+            home = next((home for home in homes if error.path.is_relative_to(home)), None)
+            if home is None or not store_of(home).invalidate(error.path):
+                raise
+            raise UserError(f"{error}; run snakemake again to rebuild it") from None

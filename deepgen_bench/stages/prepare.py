@@ -1,5 +1,6 @@
 """Write a dataset's fixed splits into the store."""
 
+import sys
 from collections.abc import Callable
 
 from deepgen_bench.datasets.prepared import Prepared, prepare
@@ -40,7 +41,9 @@ def write_splits(
             prepared = Prepared(directory)
             prepared.check()
             current = prepared.source == source.fingerprint()
-        except Damaged:
+        except Damaged as error:
+            if directory.is_dir():
+                print(f"{error}; it is prepared again", file=sys.stderr)
             current = False
         if not current:
             prepare(source, store.experiment.base_seed, directory, check)

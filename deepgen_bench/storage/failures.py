@@ -12,7 +12,8 @@ from deepgen_bench.storage.files import read_json, write_json
 @contextmanager
 def recorded_failure(path: Path) -> Iterator[None]:
     """Run a job; if it fails, write the reason to `path`. The record of an earlier attempt is removed first."""
-    path.unlink(missing_ok=True)
+    with suppress(NotADirectoryError):  # a file in place of the results folder, which the job's own error names
+        path.unlink(missing_ok=True)
     try:
         yield
     except BaseException as error:

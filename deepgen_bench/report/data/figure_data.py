@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.figure_data import read_figure_data
-from deepgen_bench.storage.files import Damaged
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,11 @@ class DatasetFigures:
 def load_figure_data(home: Path) -> dict[str, DatasetFigures]:
     """By dataset, the figure data in an experiment folder; an unfinished experiment may have none.
 
-    Errors: `UserError` naming a damaged file.
+    Errors: `Damaged`.
     """
     datasets = {}
     for path in sorted((home / "figure_data").glob("*.json")):
-        try:
-            info, arrays = read_figure_data(path)
-        except Damaged as error:
-            raise UserError(f"{error}; run the experiment again") from None
+        info, arrays = read_figure_data(path)
         models = {
             model: ModelFigures(
                 of_model, {name.split("/", 1)[1]: a for name, a in arrays.items() if name.startswith(f"{model}/")}
