@@ -197,7 +197,7 @@ def milliseconds(action: Callable[[], Any], device: str, bursts: int) -> float:
 
 
 def kernels(course: Course, device: str) -> float:
-    """Milliseconds that the kernels of a step take without gaps between them; NaN without a GPU."""
+    """Milliseconds that the kernels of a step take by themselves; NaN without a GPU."""
     if device != "cuda":
         return float("nan")
     from torch.profiler import ProfilerActivity, profile

@@ -38,7 +38,7 @@ onstart:
     except UserError as error:
         sys.exit(f"error: {error}")
     handle_beside(signal.SIGTERM)
-    # printed after all messages of Snakemake
+    # below all that Snakemake says
     atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
 
 
