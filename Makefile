@@ -1,4 +1,4 @@
-# The one entry to everything: each target makes what it needs, in .venv and nowhere else.
+# Entry points. Each target installs what it needs, into .venv and build only.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 STAMP := .venv/.installed
 PLUGIN := $(CURDIR)/build/slurm-plugin
 PEERS := $(CURDIR)/build/peers
-# PIP_USER=0: an environment or pip.conf that asks for the user's site has no say here.
+# PIP_USER=0 overrides environments and pip.conf files that ask for the user's site.
 PIP := PIP_USER=0 PYTHONNOUSERSITE=1 .venv/bin/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONNOUSERSITE := 1
@@ -17,17 +17,17 @@ demo: $(STAMP)
 	snakemake --cores all --configfile configs/default.yaml
 	deepgen-bench show results/default
 
-# With more kills of real jobs than a bare `pytest`; a file's tests, which share what they train, in one process.
+# Kills more real jobs than a bare `pytest`. The tests of a file share what they train, so they run in one process.
 test: $(STAMP)
 	pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --kills 56 --hypothesis-seed=0
 
-# On a throw-away cluster of this machine, which needs root and Debian's packages slurm-wlm and munge. The plugin lies
-# beside the environment, for with it and without a cluster every call of snakemake takes 10 s more.
+# Runs on a temporary cluster on this machine, which needs root and Debian's packages slurm-wlm and munge. The plugin is
+# installed outside the environment, because with it and without a cluster every call of snakemake takes 10 s longer.
 test-slurm: $(STAMP) $(PLUGIN)/.installed
 	@tests/slurm/cluster check
 	PYTHONPATH=$(PLUGIN) pytest tests/slurm
 
-# ours beside what else is used, into benchmarks/results; leave the machine alone meanwhile
+# Compares the speed with other software and writes benchmarks/results. Run nothing else on the machine meanwhile.
 bench: $(STAMP) $(PEERS)/.installed
 	PYTHONPATH=$(PEERS) python -m benchmarks.run
 
@@ -38,7 +38,7 @@ lint: $(STAMP)
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-# Results stay: remove results/<experiment> and results/runs by hand.
+# Keeps results: remove results/<experiment> and results/runs by hand.
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,8 +7,8 @@ from snakemake.utils import min_version
 
 min_version("9.19")
 
-# An experiment is one file: without this test `--configfile` would be merged into the default one. `--config seeds=[7]`
-# alone still changes the default experiment.
+# An experiment is one file. Without this test, `--configfile` would be merged into the default experiment. `--config
+# seeds=[7]` alone changes the default experiment.
 if not {"name", "datasets", "models"} & set(config):
 
     configfile: "configs/default.yaml"

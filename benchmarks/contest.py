@@ -1,4 +1,4 @@
-"""Contests: ours and its peers measured in turns, each in processes of its own, and a table of their ratios."""
+"""Contests: this package and its peers, measured in turns in separate processes, and a table of their ratios."""
 
 import json
 import os
@@ -22,8 +22,10 @@ OURS = "deepgen_bench"
 
 @dataclass(frozen=True)
 class Contender:
-    """`function` of a module in this folder with `settings`, in `processes` of `threads` each, which are measured at
-    the same time; rates add up over processes, of seconds the slowest counts."""
+    """A `function` of a module in this folder, called with `settings` in `processes` with `threads` each.
+
+    The processes are measured at the same time. Rates are summed over processes; of durations the longest counts.
+    """
 
     name: str
     module: str
@@ -34,7 +36,7 @@ class Contender:
 
     @property
     def tried(self) -> str:
-        """How it was run."""
+        """The way in which it was run, as text."""
         own = [f"{key} {value}" for key, value in self.settings.items() if key in ("workers", "rows")]
         count = f"{self.processes} × " if self.processes > 1 else ""
         return ", ".join([f"{count}{self.threads} thread{'s' * (self.threads > 1)}", *own])
@@ -42,11 +44,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class Contest:
-    """One quantity of several contenders; every name but `OURS` is a peer, of which the best way it was run counts.
+    """One quantity, measured for several contenders. All names except `OURS` are peers; the fastest way of each counts.
 
-    `unit` "s" is lower-better, all others are rates. `targets` are ratios ours to peer (of seconds: peer to ours) to be
-    reached, by peer; a peer without one is there to be read. Values called `check` must agree to `agreement` (relative)
-    where it is given.
+    For the `unit` "s" lower is better, all others are rates. `targets` are the required ratios of ours to the peer (of
+    durations: peer to ours), by peer; a peer without one is shown for information. Values called `check` must agree to
+    `agreement` (relative) where it is given.
     """
 
     case: str
@@ -74,7 +76,7 @@ def environment(contender: Contender) -> dict[str, str]:
 
 
 def measured(contender: Contender, unit: str) -> dict[str, Any]:
-    """Its measurement, over all of its processes."""
+    """The measurement of a contender over all of its processes."""
     command = [sys.executable, "-m", "benchmarks.measure", contender.module, contender.function]
     command.append(json.dumps(contender.settings))
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -84,7 +86,7 @@ def measured(contender: Contender, unit: str) -> dict[str, Any]:
     ]
     for process in processes:
         assert process.stdin and process.stdout
-        # what libraries print is skipped
+        # skip what libraries print
         while (line := process.stdout.readline()) and line != "ready\n":
             pass
     for process in processes:
@@ -101,7 +103,7 @@ def measured(contender: Contender, unit: str) -> dict[str, Any]:
 
 
 def record(contest: Contest, contender: Contender, number: int) -> dict[str, Any]:
-    """One measurement, as it is kept."""
+    """One measurement as a row of the CSV file."""
     found = measured(contender, contest.unit)
     print(f"{contest.case}: {contender.name} ({contender.tried}) {found['value']:.5g} {contest.unit}", flush=True)
     return {
@@ -118,14 +120,14 @@ def record(contest: Contest, contender: Contender, number: int) -> dict[str, Any
 
 
 def rounds(contest: Contest, count: int) -> Iterator[dict[str, Any]]:
-    """A record for each round and contender, all contenders in turns."""
+    """A record for each round and contender; in a round, the contenders run one after the other."""
     for number in range(count):
         for contender in contest.contenders:
             yield record(contest, contender, number)
 
 
 def best(records: list[dict[str, Any]], name: str, unit: str) -> list[dict[str, Any]]:
-    """The records, one a round, of the way in which a contender did best by its median."""
+    """The records, one per round, of the way of running a contender that has the best median."""
     tried: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         if record["contender"] == name:
@@ -140,7 +142,7 @@ def results(contest: Contest, records: list[dict[str, Any]]) -> Iterator[dict[st
     ours = best(records, OURS, contest.unit)
     for peer in dict.fromkeys(contender.name for contender in contest.contenders if contender.name != OURS):
         theirs = best(records, peer, contest.unit)
-        # in the same round the machine was in the same mood
+        # within one round the state of the machine is about the same
         ratios = [a["value"] / b["value"] for a, b in zip(ours, theirs, strict=True)]
         if contest.unit == "s":
             ratios = [1 / ratio for ratio in ratios]

@@ -12,7 +12,7 @@ Measured = Callable[[], dict[str, Any]]
 
 
 def features(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two samples (n, d), float32 as networks give them, with the spectrum 1/i that features of images have."""
+    """Two samples (n, d), float32 like the output of networks, with the spectrum 1/i typical of image features."""
     rng = np.random.default_rng(0)
     scale = np.arange(1, d + 1) ** -0.5
     mixing = np.linalg.qr(rng.standard_normal((d, d)))[0] * scale
@@ -75,7 +75,7 @@ def ours_kernel(n: int, d: int) -> Measured:
 
 
 def torch_fidelity_kernel(n: int, d: int) -> Measured:
-    """With its defaults: the mean over 100 random subsets of 1,000."""
+    """torch-fidelity with its defaults: the mean over 100 random subsets of 1,000."""
     import torch
     from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
@@ -109,8 +109,8 @@ def both(name: str, function: str, settings: dict[str, Any]) -> list[Contender]:
     return [Contender(name, "fidelity", function, settings, threads) for threads in (1, 2)]
 
 
-# shares on one thread, without the moments
-BOUND = "eigenvalues are 60 % of ours, the matrix they are of 22 %, a Cholesky factor 14 %"
+# shares of the time on one thread, without the moments
+BOUND = "60 % of our time are eigenvalues, 22 % their matrix, 14 % a Cholesky factor"
 
 
 def contests() -> list[Contest]:
@@ -129,13 +129,13 @@ def contests() -> list[Contest]:
             found.append(Contest(case, "s", tuple(contenders), targets, agreement=1e-6, remark=remark))
     fewer = {"n": 1000, "d": 2048, "trace": False}
     contenders = [*both(OURS, "ours_frechet", fewer), *both("torch-fidelity", "torch_fidelity", fewer)]
-    case, remark = "Fréchet distance from 1,000 features, d = 2,048", "ours with an error, from 13 distances"
+    case, remark = "Fréchet distance from 1,000 features, d = 2,048", "ours includes an error, from 13 distances"
     found.append(Contest(case, "s", tuple(contenders), {}, agreement=1e-4, remark=remark))
     points = {"n": 5000, "d": 64}
     contenders = [*both(OURS, "ours_kernel", points), *both("torch-fidelity", "torch_fidelity_kernel", points)]
-    remark = "torch-fidelity's is a mean over random subsets"
+    remark = "torch-fidelity computes a mean over random subsets"
     found.append(Contest("kernel distance, 5,000 of d = 64", "s", tuple(contenders), {}, agreement=0.1, remark=remark))
     contenders = [*both(OURS, "ours_neighbours", points), *both("prdc", "prdc", points)]
-    remark = "sum of the four; ours with errors; a ball of prdc is open"
+    remark = "sum of the four metrics; ours includes errors; the balls of prdc are open"
     found.append(Contest("PRDC, 5,000 of d = 64", "s", tuple(contenders), {}, agreement=1e-3, remark=remark))
     return found

@@ -1,8 +1,8 @@
-"""All checks of a GPU, in one file and less than ten minutes: `python benchmarks/gpu.py` in the package's environment.
+"""Checks of a GPU in less than ten minutes: `python benchmarks/gpu.py` in the package's environment.
 
-The same numbers as on the CPU within rounding, the same bits twice, a captured step like one that is not, and a table
-of speeds. `--device cpu` goes through all of it on a machine without a GPU, with small sizes, and compares the CPU with
-itself. What is printed is Markdown; with `--output` it is written as well.
+They compare numbers with the CPU, up to rounding; check that two trainings have the same bits and that a captured step
+equals one that is not captured; and measure speeds. `--device cpu` runs all checks on a machine without a GPU, with
+small sizes, and compares the CPU with itself. The output is Markdown; `--output` also writes it to a file.
 """
 
 import argparse
@@ -56,7 +56,7 @@ SPEC = DataSpec((1, 28, 28), "image", 256)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is done; small on a CPU, where only the way matters."""
+    """Sizes of the checks; small on a CPU, where the checks only have to run."""
 
     steps: int
     images: int
@@ -82,7 +82,7 @@ def model_of(name: str, device: str, precision: str = "float32") -> Any:
 
 
 def trained(name: str, device: str, replicates: int, steps: int, precision: str = "float32") -> tuple[Any, list[Any]]:
-    """A model after so many steps, and what is left of its replicates."""
+    """A model after `steps` steps, and the training results of its replicates."""
     model, data = model_of(name, device, precision), images(2000)
     fits = model.fit(
         TrainingData(data[:1800], data[1800:]),
@@ -101,7 +101,7 @@ def started(name: str, device: str, replicates: int, precision: str = "float32")
 
 
 def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
-    """The largest between two states, relative to the largest number of each tensor."""
+    """The largest difference of two states, relative to the largest number of each tensor."""
     pairs = [(np.asarray(a[key], float), np.asarray(b[key], float)) for key in a]
     return max(float(np.abs(x - y).max() / (np.abs(x).max() + 1e-12)) for x, y in pairs)
 
@@ -110,7 +110,7 @@ def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 
 
 def same_as_cpu(device: str) -> Iterator[tuple[str, float, float]]:
-    """Name, found relative difference and tolerance: networks with the same weights, on the same inputs."""
+    """Name, relative difference and tolerance of networks with the same weights on the same inputs."""
     for name in MODELS_TRIED:
         _, (fit, *_) = trained(name, "cpu", 2, 2)
         outputs = []
@@ -145,7 +145,7 @@ def iw_elbo(device: str, n: int, k: int) -> tuple[float, float, float]:
 
 
 def determinism(device: str, steps: int) -> Iterator[tuple[str, str, str]]:
-    """Whether two trainings, and a replicate among two and five, have the same bits."""
+    """Whether two trainings, and a replicate in blocks of two and five, have the same bits."""
     for name in MODELS_TRIED:
         first, second = (trained(name, device, 2, steps)[1] for _ in range(2))
         five = trained(name, device, 5, steps)[1]
@@ -155,7 +155,7 @@ def determinism(device: str, steps: int) -> Iterator[tuple[str, str, str]]:
 
 
 def graph_like_eager(device: str, steps: int) -> Iterator[tuple[str, str]]:
-    """A captured step against one kernel after the other, from the same state."""
+    """Compare a captured step with single kernels, from the same state."""
     for name in MODELS_TRIED:
         ends = []
         for capture in (False, True):
@@ -183,7 +183,7 @@ def synchronise(device: str) -> None:
 
 
 def milliseconds(action: Callable[[], Any], device: str, bursts: int) -> float:
-    """Median of a call's time, over so many bursts of 20; of a single call for none."""
+    """Median duration of a call over `bursts` of 20 calls, or of a single call if `bursts` is 0."""
     action()
     times, calls = [], 20 if bursts else 1
     for _ in range(max(bursts, 1)):
@@ -210,8 +210,8 @@ def kernels(course: TrainingState, device: str) -> float:
 
 
 def speeds(device: str, sizes: Sizes) -> Iterator[list[str]]:
-    """Rows of the table: model, replicates, milliseconds a step one by one, captured, of kernels alone, and not
-    deterministic."""
+    """Rows of the table: model, replicates, and milliseconds per step: single kernels, captured, kernels alone, and
+    without deterministic algorithms."""
     for name in ("VAE 784-200-200-50", "GAN, MLP", "GAN, convolutional", "WGAN-GP", "diffusion, U-Net"):
         for replicates in sizes.replicates:
             course = started(name, device, replicates)
@@ -228,8 +228,8 @@ def speeds(device: str, sizes: Sizes) -> Iterator[list[str]]:
 
 
 def precisions(device: str, sizes: Sizes) -> Iterator[list[str]]:
-    """Rows of the table: model, precision of its products, milliseconds a captured step, and by how much the losses of
-    the second step are off."""
+    """Rows of the table: model, precision of its products, milliseconds per captured step, and the relative difference
+    of the losses of the second step."""
     for name in ("VAE 784-200-200-50", "GAN, convolutional", "WGAN-GP", "diffusion, U-Net"):
         exact: dict[str, np.ndarray] = {}
         for precision in ("float32", "tf32", "bf16"):
@@ -243,7 +243,7 @@ def precisions(device: str, sizes: Sizes) -> Iterator[list[str]]:
 
 
 def annealing(device: str, sizes: Sizes) -> str:
-    """Seconds of annealed importance sampling of all examples and chains as one batch."""
+    """Duration of annealed importance sampling with all examples and chains as one batch."""
     _, (fit, *_) = trained("Gaussian VAE", "cpu", 2, 20)
     model = model_of("Gaussian VAE", device)
     model.load(fit.checkpoints["final"])
@@ -267,26 +267,26 @@ def report(device: str) -> Iterator[str]:
     sizes = SIZES[device]
     card = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     yield f"# Checks of {card}\n\n{datetime.now(UTC):%Y-%m-%d}, torch {torch.__version__}, CUDA {torch.version.cuda}\n"
-    yield "## The same as on the CPU\n"
+    yield "## Comparison with the CPU\n"
     rows = []
     for name, off, tolerance in same_as_cpu(device):
         rows.append([name, f"{off:.1e}", f"{tolerance:g}", "yes" if off <= tolerance else "**no**"])
-    yield table(["what", "relative difference", "tolerance", "within"], rows)
+    yield table(["output", "relative difference", "tolerance", "within tolerance"], rows)
     few = min(sizes.images, 64)
     here, there = (iw_elbo(place, few, sizes.k) for place in ("cpu", device))
     off, error = abs(here[0] - there[0]), float(np.hypot(here[1], there[1]))
     values = f"{here[0]:.4f} and {there[0]:.4f} nats, {off / error:.1f} errors apart"
     yield f"\nIW-ELBO, K = {sizes.k:,}, {few} images: {values}.\n"
-    yield "## The same twice\n"
-    header = ["model", "two trainings", "alone with another, and among five"]
+    yield "## Determinism\n"
+    header = ["model", "two trainings", "in a block of two and of five"]
     yield table(header, [list(row) for row in determinism(device, sizes.steps)])
-    yield "\n## A captured step is like one that is not\n"
-    yield table(["model", "after as many steps"], [list(row) for row in graph_like_eager(device, sizes.steps)])
+    yield "\n## Captured and single kernels\n"
+    yield table(["model", "after equally many steps"], [list(row) for row in graph_like_eager(device, sizes.steps)])
     yield "\n## Speed\n"
-    header = ["model", "replicates", "ms a step, one kernel after the other", "captured", "kernels alone"]
+    header = ["model", "replicates", "ms per step, single kernels", "captured", "kernels alone"]
     yield table([*header, "not deterministic"], list(speeds(device, sizes)))
     yield "\n## Precision of products in training\n"
-    header = ["model", "products in", "ms a step, captured", "losses of the second step are off by"]
+    header = ["model", "precision", "ms per step, captured", "relative difference of losses in the second step"]
     yield table(header, list(precisions(device, sizes)))
     value, _, seconds = iw_elbo(device, sizes.images, sizes.k)
     yield f"\nIW-ELBO, K = {sizes.k:,}, {sizes.images:,} images: {seconds:.1f} s ({value:.3f} nats)."
@@ -303,7 +303,7 @@ def main() -> None:
     for part in report(device):
         print(part, flush=True)
         parts.append(part)
-    parts.append(f"\nAll of it took {time.perf_counter() - began:.0f} s.")
+    parts.append(f"\nTotal time: {time.perf_counter() - began:.0f} s.")
     print(parts[-1])
     if given.output:
         given.output.write_text("\n".join(parts) + "\n")

@@ -1,4 +1,4 @@
-"""Importance-weighted bounds of one VAE, 784-200-200-50: examples × K by second, against pythae's `get_nll`."""
+"""Importance-weighted bounds of one VAE, 784-200-200-50: examples × K per second, compared with pythae's `get_nll`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,13 +16,13 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 0.001,
 }
 SHAPE = [1, 28, 28]
-# threads and processes
+# (threads, processes)
 WAYS = ((1, 1), (2, 1), (1, 2))
 Measured = Callable[[], dict[str, Any]]
 
 
 def digits() -> np.ndarray:
-    """scikit-learn's digits, enlarged to 28 × 28 and 256 grey levels: nothing to download."""
+    """scikit-learn's digits, enlarged to 28 × 28 and 256 grey levels, so that nothing is downloaded."""
     from sklearn.datasets import load_digits
 
     small = (load_digits().images * 15).astype(np.uint8)
@@ -77,7 +77,7 @@ def pythae(n: int, k: int, rows: int) -> Measured:
         linears = [layer for layer in theirs.network if isinstance(layer, torch.nn.Linear)]
         for layer, stacked in zip(linears, [layer for layer in own if hasattr(layer, "weight")], strict=True):
             layer.weight.data, layer.bias.data = stacked.weight[0].T.contiguous(), stacked.bias[0, 0]
-    # encoders of deepgen_bench see data shifted and scaled, and its logits begin at the data's mean
+    # deepgen_bench shifts and scales the input of the encoder, and its logits are relative to the mean of the data
     first = peer.encoder.network[0]
     first.bias.data = first.bias - 2 * first.weight @ model.module.shift[0, 0]
     first.weight.data = 2 * first.weight
@@ -113,7 +113,7 @@ def products(rows: int) -> Measured:
 
 
 def set_threads_of_environment() -> None:
-    """What `open_device` has set for jobs that run beside each other is undone: here one job has the machine."""
+    """Undo the settings of `open_device` for jobs that run in parallel, because this job has the machine alone."""
     import os
 
     import torch
@@ -129,21 +129,21 @@ def contests() -> list[Contest]:
         for rows in (100, 1000)
         for threads in (1, 2)
     ]
-    # for two models at once, as ours are for two seeds
+    # two models at the same time, like our two seeds
     both = {"n": n, "k": k, "rows": 1000}
     contenders.append(Contender("pythae, a process a core", "importance", "pythae", both, 1, 2))
     contenders += [
         Contender("decoder's products alone", "importance", "products", {"rows": 1000}, *way) for way in WAYS
     ]
-    # the values' Monte-Carlo errors are about a tenth of this
+    # the Monte-Carlo errors of the values are about a tenth of the agreement
     case = f"IW-ELBO, K = {k:,}, {n} examples"
-    # by torch's profiler
-    remark = "products are half of ours, passes over the logits that they give a third"
+    # measured with torch's profiler
+    remark = "half of our time are products, a third passes over the resulting logits"
     return [Contest(case, "examples·K/s", tuple(contenders), {"pythae": 4.0}, agreement=5e-3, remark=remark)]
 
 
 def growth() -> list[tuple[str, Contender]]:
-    """Ours alone, one process, by K and examples."""
+    """This package alone, in one process, by K and number of examples."""
     return [
         (f"IW-ELBO, K = {k:,}, {n} examples", Contender(OURS, "importance", "ours", {"n": n, "k": k}))
         for n, k in ((32, 500), (32, 5000), (320, 500), (320, 5000))

@@ -1,7 +1,7 @@
-"""One contender's measurement, in a process of its own: `python -m benchmarks.measure MODULE FUNCTION SETTINGS`.
+"""Measure one contender in a separate process: `python -m benchmarks.measure MODULE FUNCTION SETTINGS`.
 
-FUNCTION is called with the settings (JSON) and returns a function without arguments that measures. In between "ready"
-is printed and a line is waited for, so that processes that are measured beside each other begin together.
+FUNCTION is called with the settings (JSON) and returns a function without arguments that measures. Between the two
+calls the process prints "ready" and waits for a line, so that processes that are measured in parallel begin together.
 """
 
 import importlib
@@ -18,7 +18,7 @@ LONG = 8.0
 
 
 def rate(action: Callable[[], Any], per_call: float, seconds: float = SECONDS) -> float:
-    """`per_call` of something for each call of `action`, by second, over at least that many seconds."""
+    """Rate per second of something of which a call of `action` does `per_call`, over at least `seconds`."""
     count, began = 0, time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds:
         action()
@@ -27,8 +27,8 @@ def rate(action: Callable[[], Any], per_call: float, seconds: float = SECONDS) -
 
 
 def seconds_of(action: Callable[[], Any], seconds: float = 1.0) -> float:
-    """Median seconds of a call, over as many calls as fill that many seconds; the first, which may import, counts only
-    if it is so long that this does not matter."""
+    """Median duration of a call, over as many calls as fill `seconds`. The first call, which may import modules, counts
+    only if it takes so long that this does not matter."""
     began = time.perf_counter()
     action()
     first = time.perf_counter() - began

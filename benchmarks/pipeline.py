@@ -1,7 +1,7 @@
-"""What a run of the pipeline spends beside computing: `python -m benchmarks.pipeline configs/default.yaml`.
+"""The overhead of the pipeline beside computing: `python -m benchmarks.pipeline configs/default.yaml`.
 
-The experiment is run from nothing in a folder of its own, every job with Python's own account of its imports
-(PYTHONPROFILEIMPORTTIME), which lands in the job's log; Snakemake measures the jobs themselves.
+The experiment runs from the beginning in a separate folder. In every job Python records the durations of imports
+(PYTHONPROFILEIMPORTTIME) in the job's log; Snakemake measures the jobs themselves.
 """
 
 import argparse
@@ -22,7 +22,7 @@ IMPORT = re.compile(r"^import time:\s+(\d+) \|", re.MULTILINE)
 
 
 def snakemake(config: Path, folder: Path, cores: int, profile: bool) -> float:
-    """Wall seconds."""
+    """Run the experiment; the wall time in seconds."""
     command = ["snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     began = time.perf_counter()
     environment = os.environ | ({"PYTHONPROFILEIMPORTTIME": "1"} if profile else {})
@@ -35,7 +35,7 @@ def snakemake(config: Path, folder: Path, cores: int, profile: bool) -> float:
 
 
 def jobs(home: Path) -> pd.DataFrame:
-    """Seconds of every job and of its imports."""
+    """Durations of every job and of its imports, in seconds."""
     rows = []
     for path in sorted(home.glob("benchmarks/**/*.tsv")):
         log = home / "logs" / path.relative_to(home / "benchmarks").with_suffix(".log")
@@ -46,7 +46,7 @@ def jobs(home: Path) -> pd.DataFrame:
 
 
 def account(config: Path, folder: Path, cores: int) -> list[dict[str, Any]]:
-    """Quantities and their values. `folder` is emptied first and has the results afterwards."""
+    """Quantities and their values. `folder` is emptied first and contains the results afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     wall = snakemake(config, folder, cores, profile=True)

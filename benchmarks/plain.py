@@ -1,4 +1,4 @@
-"""The networks of deepgen_bench in plain PyTorch, one replicate, with the steps of PyTorch's own examples."""
+"""The networks of deepgen_bench in plain PyTorch for one replicate, with the training steps of PyTorch's examples."""
 
 from collections.abc import Callable
 from math import prod
@@ -76,8 +76,8 @@ def gan_networks(settings: dict[str, Any], shape: list[int]) -> tuple[nn.Module,
 
 
 def gan(settings: dict[str, Any], shape: list[int]) -> Callable[[Tensor], float]:
-    """As in pytorch/examples/dcgan: a step of the discriminator on real and on generated examples, one of the
-    generator by the non-saturating loss."""
+    """As in pytorch/examples/dcgan: a step of the discriminator on real and generated examples, then a step of the
+    generator with the non-saturating loss."""
     generator, critic = gan_networks(settings, shape)
     rate, loss = settings["learning_rate"], nn.BCEWithLogitsLoss()
     generator_optimiser = Adam(generator.parameters(), lr=rate, betas=(0.5, 0.999))

@@ -1,7 +1,7 @@
-"""The benchmark of the benchmark: `make bench` writes benchmarks/results/cpu.md, and all single numbers beside it.
+"""Speed of this package: `make bench` writes benchmarks/results/cpu.md, and all single numbers beside it.
 
-python -m benchmarks.run                               every contest, three rounds, and the pipeline
-python -m benchmarks.run --only 'exact W' pipeline     those whose names begin so, again; the rest stays
+python -m benchmarks.run                               all contests, three rounds, and the pipeline
+python -m benchmarks.run --only 'exact W' pipeline     repeats those whose names begin so, and keeps the others
 """
 
 import argparse
@@ -37,7 +37,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def placed(rows: list[dict[str, Any]]) -> str:
-    """Where rows were measured, and a table of them, which says it of each row only where they differ."""
+    """The machines on which rows were measured, and a table, with a column for the machine if there are several."""
     places = list(dict.fromkeys(row["where"] for row in rows))
     if len(places) > 1:
         rows = [row | {"where": places.index(row["where"]) + 1} for row in rows]
@@ -47,7 +47,7 @@ def placed(rows: list[dict[str, Any]]) -> str:
 
 
 def versions() -> str:
-    """Of all packages. Errors: `SystemExit` if one is not installed."""
+    """Versions of all packages. Errors: `SystemExit` if one is not installed."""
     try:
         return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     except PackageNotFoundError as error:
@@ -57,17 +57,17 @@ def versions() -> str:
 
 
 def page(packages: str, lines: list[dict[str, Any]], grown: list[dict[str, Any]], account: list[dict[str, Any]]) -> str:
-    return f"""# Speed beside what else is used
+    return f"""# Speed compared with other software
 
 Python {platform.python_version()}; {packages}.
-`make bench` makes this page, from the numbers of cpu_contests.csv, cpu_growth.csv and cpu_pipeline.csv. In every round
-ours and all peers were run in turns, each in processes of its own; medians over rounds. Of a peer, and of ours, that
-way counts which was fastest. A ratio above 1 means that ours is faster; its range is over rounds. MB are peak memory,
-ours / theirs.
+`make bench` writes this page from the numbers of cpu_contests.csv, cpu_growth.csv and cpu_pipeline.csv. In every round
+this package and all peers run one after the other, each in separate processes. Values are medians over rounds. Of each
+contender, the fastest way of running it counts. A ratio above 1 means that ours is faster; its range is over rounds. MB
+is peak memory, ours / theirs.
 
 {placed(lines)}
 
-## How ours grows
+## Scaling of this package
 
 One process of one thread, one round.
 
@@ -75,14 +75,14 @@ One process of one thread, one round.
 
 ## The pipeline: configs/default.yaml
 
-From nothing, every job with Python's own account of its imports, which makes them slower.
+A run from the beginning. In every job Python records the durations of imports, which makes them slower.
 
 {placed(account)}
 """
 
 
 def known(path: Path) -> list[dict[str, Any]]:
-    """Records of a file, where empty cells are None."""
+    """Records of a file; empty cells are None."""
     if not path.is_file():
         return []
     table = pd.read_csv(path)
@@ -90,7 +90,7 @@ def known(path: Path) -> list[dict[str, Any]]:
 
 
 def updated(path: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All records of a file once those of the same cases are replaced."""
+    """All records of a file after replacing those of the same cases."""
     cases = {each["case"] for each in records}
     rows = [each for each in known(path) if each["case"] not in cases] + records
     if records:

@@ -1,4 +1,4 @@
-"""Training steps: stacked replicates against a plain PyTorch loop with a DataLoader, pythae and the arithmetic."""
+"""Training steps: stacked replicates compared with a plain PyTorch loop and DataLoader, pythae and the arithmetic."""
 
 from collections.abc import Callable
 from math import prod
@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.contest import OURS, Contender, Contest
 from benchmarks.measure import rate
 
-# data are random numbers: a step's time does not depend on them
+# the data are random numbers, because the duration of a step does not depend on them
 EXAMPLES = 10_000
 VAE = {"decoder": "bernoulli", "hidden": [200, 200], "latent_dim": 50, "batch_size": 100, "learning_rate": 0.001}
 DIGITS = {"decoder": "bernoulli", "hidden": [256, 256], "latent_dim": 8, "batch_size": 64, "learning_rate": 0.002}
@@ -30,7 +30,7 @@ def examples(shape: list[int], count: int) -> np.ndarray:
 def ours(
     model: str, settings: dict[str, Any], shape: list[int], replicates: int, count: int = EXAMPLES, device: str = "cpu"
 ) -> Measured:
-    """Steps of the training loop as the pipeline runs it, between evaluations."""
+    """Steps of the training loop between evaluations, as the pipeline runs them."""
     from deepgen_bench.datasets.spec import DataSpec
     from deepgen_bench.models.base import Streams, TrainingData
     from deepgen_bench.models.replicate import make_model
@@ -76,7 +76,7 @@ def loop(model: str, settings: dict[str, Any], shape: list[int], workers: int, c
 
 
 def pythae(settings: dict[str, Any], shape: list[int], workers: int, count: int = EXAMPLES) -> Measured:
-    """pythae's own trainer on the same networks: whole epochs, without what it saves after each."""
+    """pythae's own trainer on the same networks: whole epochs, without the files that it saves after each."""
     import tempfile
 
     import torch
@@ -101,7 +101,7 @@ def pythae(settings: dict[str, Any], shape: list[int], workers: int, count: int 
 
 
 def arithmetic(flop: float) -> Measured:
-    """Steps by second if nothing were done but matrix products, at the best rate that this machine has for them."""
+    """Steps per second if matrix products took all the time, at the best rate of this machine."""
     import torch
 
     a, b = torch.randn(2, 1024, 1024).unbind()
@@ -111,7 +111,7 @@ def arithmetic(flop: float) -> Measured:
 
 
 def vae_flop(settings: dict[str, Any], dim: int) -> float:
-    """Of one step of an MLP VAE: forward, gradient by weights, and by inputs but for the first layer's."""
+    """Operations of one step of an MLP VAE: forward, gradients of weights, and of inputs except the first layer's."""
     widths = [dim, *settings["hidden"], 2 * settings["latent_dim"]]
     back = [settings["latent_dim"], *settings["hidden"][::-1], dim]
     products = [a * b for layers in (widths, back) for a, b in zip(layers, layers[1:], strict=False)]
@@ -119,14 +119,14 @@ def vae_flop(settings: dict[str, Any], dim: int) -> float:
 
 
 def conv_gan_flop(settings: dict[str, Any], side: int) -> float:
-    """Of one step of a convolutional GAN for grey images: the discriminator on real and generated ones, then the
-    generator through it. What a product with weights takes forward, it takes again for each gradient."""
+    """Operations of one step of a convolutional GAN for grey images: the discriminator on real and generated images,
+    then the generator through it. A product with weights costs the same forward and for each gradient."""
     c, small, width = settings["channels"], (side // 4) ** 2, settings["hidden"][0]
     first_up, last_up = settings["latent_dim"] * 4 * c * small, small * 128 * c**2 + 4 * small * 32 * c
     first_down, last_down = 4 * small * 16 * c, small * 32 * c**2 + small * 2 * c * width + width
-    # forward without gradients, then with both but for the first layer's by its inputs
+    # forward without gradients, then with both gradients, except that of the first layer's inputs
     generator = (1 + 2) * first_up + (1 + 3) * last_up
-    # twice as many examples, with both gradients but for the first layer's by its inputs; then once, by inputs alone
+    # twice as many examples with both gradients, except that of the first layer's inputs; then once, of inputs alone
     critic = (2 * 2 + 2) * first_down + (2 * 3 + 2) * last_down
     return 2.0 * settings["batch_size"] * (generator + critic)
 
@@ -134,7 +134,7 @@ def conv_gan_flop(settings: dict[str, Any], side: int) -> float:
 def contest(
     case: str, model: str, settings: dict[str, Any], shape: tuple[int, ...], target: float, remark: str
 ) -> Contest:
-    """Both cores with five replicates each (convolutions: one) against one network."""
+    """Both cores with five replicates each (convolutions: one), compared with one network."""
     common = {"model": model, "settings": settings, "shape": list(shape)}
     replicates = 1 if settings.get("network") == "conv" else 5
     ours_too = Contender(OURS, "training", "ours", common | {"replicates": replicates}, 1, 2)
@@ -142,7 +142,7 @@ def contest(
         Contender("plain loop", "training", "loop", common | {"workers": workers}, threads)
         for workers, threads in ((0, 1), (0, 2), (1, 1), (1, 2))
     ]
-    # on both cores, which a loop in one process cannot use as well
+    # uses both cores, which a loop in one process cannot use equally well
     peers.append(Contender("plain loop, a process a core", "training", "loop", common | {"workers": 0}, 1, 2))
     targets = {"plain loop": target}
     if model == "vae":
@@ -165,16 +165,16 @@ def contests() -> list[Contest]:
     ]
 
 
-# shares of our steps, by torch's profiler
-PRODUCTS = "products are 58 % of ours; bits and noise 10 %, Adam 6 %"
+# shares of our steps, measured with torch's profiler
+PRODUCTS = "58 % of our time are products, 10 % binarisation and noise, 6 % Adam"
 CONVOLUTIONS = (
-    "the same library's convolutions are 69 % of ours, one replicate after the other; our generator's step makes "
-    "samples of its own, which the loop has from the discriminator's"
+    "69 % of our time are convolutions of the same library, one replicate after the other; our generator's step draws "
+    "new samples, while the loop reuses those of the discriminator's step"
 )
 
 
 def growth() -> list[tuple[str, Contender]]:
-    """Ours alone, one process, by replicates, batch size and training examples."""
+    """This package alone, in one process, by replicates, batch size and number of training examples."""
     vae: dict[str, Any] = {"model": "vae", "settings": VAE, "shape": list(IMAGES), "replicates": 5}
     digits = {"model": "vae", "settings": DIGITS, "shape": list(SMALL)}
     plane = {"model": "gan", "settings": GAN, "shape": list(PLANE)}

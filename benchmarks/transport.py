@@ -1,4 +1,4 @@
-"""Exact and sliced Wasserstein distances against POT and SciPy."""
+"""Exact and sliced Wasserstein distances, compared with POT and SciPy."""
 
 import warnings
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def ours(n: int, d: int, p: int) -> Measured:
 
 
 def emd2(n: int, d: int, p: int, **options: int) -> Measured:
-    """Called plainly, with POT's defaults but for these `options`."""
+    """POT with its defaults, except for these `options`."""
     import ot
 
     x, y = points(n, d)
@@ -79,9 +79,9 @@ def contests() -> list[Contest]:
             peer, remark = "ot.emd2", ""
             if n == 5000:
                 peer = "ot.emd2 to the optimum"
-                remark = "to the optimum it is the call that ours makes; by default it ends early with a wrong value"
+                remark = "to the optimum ours makes the same call; by default the call ends early with a wrong value"
                 contenders.append(Contender(peer, "transport", "emd2", settings | {"numItermax": 10**8}))
-            # a tenth for the certificate of optimality and the errors, which emd2 does not give
+            # a tenth of the time is for the certificate of optimality and the errors, which emd2 does not compute
             case = f"exact W{p}, n = {n:,}, d = 2"
             found.append(Contest(case, "s", tuple(contenders), {peer: 0.9}, agreement=1e-9, remark=remark))
     for d in (2, 64):
@@ -92,6 +92,6 @@ def contests() -> list[Contest]:
             for threads in (1, 2)
         )
         case = f"sliced W2, n = 5,000, d = {d}, {PROJECTIONS} directions"
-        remark = "ours with errors of both kinds, and half of it are the argsorts that these need"
+        remark = "ours includes errors of both kinds, whose argsorts take half of the time"
         found.append(Contest(case, "s", both, {"POT": 6.0}, agreement=1e-9, remark=remark))
     return found

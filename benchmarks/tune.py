@@ -1,8 +1,8 @@
-"""Choose the default experiment's hyper-parameters: random search, equally many trials for every model and dataset.
+"""Choose the default hyper-parameters by random search, with equally many trials for every model and dataset.
 
-    python benchmarks/tune.py --jobs 2                                          all of them, into docs/tuning.csv
-    python benchmarks/tune.py --dataset digits --model vae wgan_gp              these again
-    python benchmarks/tune.py --winners                                         no training, the winners so far
+    python benchmarks/tune.py --jobs 2                                          all trials, written to docs/tuning.csv
+    python benchmarks/tune.py --dataset digits --model vae wgan_gp              repeats these trials
+    python benchmarks/tune.py --winners                                         prints the winners; trains nothing
 
 Each trial trains replicates whose seeds the benchmark does not use and scores their final checkpoints on validation
 data, never on the test split. Rows of a dataset and model that are searched again are replaced. docs/tuning.md explains
@@ -40,12 +40,12 @@ SEEDS = (1000, 1001, 1002)
 TRIALS = 6
 PROJECTIONS = 200
 
-# training examples seen by the generator or decoder, for every model alike
+# training examples seen by the generator or decoder, the same for every model
 BUDGETS = {"sine_mixture": 200_000, "gaussian_ring": 300_000, "gaussian_grid": 400_000, "digits": 300_000}
 
 Space = dict[str, tuple[Any, ...]]
 
-# what a trial draws uniformly, hyper-parameter by hyper-parameter; a single value was fixed by hand before the search
+# values from which a trial draws each hyper-parameter uniformly; a single value was fixed by hand before the search
 GAN: Space = {
     "batch_size": (64, 128),
     "learning_rate": (3e-4, 1e-3),
@@ -67,7 +67,7 @@ SPACES: dict[str, Space] = {
     "flow": {"transform": ("spline",)},
     "diffusion": {"batch_size": (64, 128), "learning_rate": (1e-3, 2e-3, 4e-3), "fourier_features": (2, 3)},
 }
-# what depends on the data
+# parts of the space that depend on the data
 ADVERSARIAL_VECTORS: Space = {"hidden": ([64, 64], [128, 128]), "latent_dim": (2,)}
 ADVERSARIAL_IMAGES: Space = {"hidden": ([128, 128], [256, 256]), "latent_dim": (16,)}
 VECTORS: dict[str, Space] = {
@@ -116,7 +116,7 @@ IMAGES: dict[str, Space] = {
     },
     "diffusion": {"noise_levels": (1, 2), "hidden": ([256, 256], [192, 192, 192])},
 }
-# what is different in one dimension
+# differences in one dimension
 NARROW: Space = {"hidden": ([64, 64],), "latent_dim": (1, 2)}
 ONE_DIMENSION: dict[str, Space] = {
     "vae": NARROW,
@@ -124,7 +124,7 @@ ONE_DIMENSION: dict[str, Space] = {
     "gan_ns": NARROW,
     "wgan": NARROW,
     "wgan_gp": NARROW | {"batch_size": (128,), "penalty": (0.01, 0.1)},
-    # a flow has no network there
+    # the flow has no network in one dimension
     "flow": {"transforms": (1, 2, 3), "hidden": ([64, 64],), "learning_rate": (5e-3, 1e-2, 2e-2)},
     "diffusion": {"hidden": ([64, 64],)},
 }
@@ -134,7 +134,7 @@ WORK = 384
 
 
 def draw_settings(dataset: str, model: str) -> list[dict[str, Any]]:
-    """The trials of a dataset and model: distinct points of its space, the same ones at every call."""
+    """The trials of a dataset and model: distinct points of its space, the same at every call."""
     space = SPACES[model] | (IMAGES if dataset == "digits" else VECTORS)[model]
     if dataset == "sine_mixture":
         space |= ONE_DIMENSION[model]
@@ -227,7 +227,7 @@ def scores(row: dict[str, Any]) -> list[float]:
 
 
 def ranked(rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """For every dataset and model its trials, best first: by the mean over seeds, then by the worst seed."""
+    """The trials of every dataset and model, best first: by the mean over seeds, then by the worst seed."""
     for (dataset, model), trials in groupby(rows, key=lambda row: (row["dataset"], row["model"])):
         yield dataset, model, sorted(trials, key=lambda row: (np.mean(scores(row)), max(scores(row))))
 

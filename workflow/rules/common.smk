@@ -1,4 +1,4 @@
-"""The experiment, checked before anything runs, and what the rules share. Imports no torch."""
+"""Check the experiment before anything runs, and define what the rules share. Imports no torch."""
 
 import atexit
 import signal
@@ -12,12 +12,12 @@ from deepgen_bench.experiment.plan import Plan, with_seals
 from deepgen_bench.experiment.resources import Demand, wanted_gpus
 from deepgen_bench.runtime.signals import handle_in_thread
 
-# a scheduler's jobs find another machine than this one; `--jobs` stands for them, `--cores` for jobs here
+# jobs of a scheduler run on other machines than this one; `--jobs` counts those, `--cores` local jobs
 HERE = workflow.is_main_process and workflow.resource_settings.nodes is None
 
 try:
     for path in workflow.configfiles:
-        read_config(Path(path))  # Snakemake would take the last of two equal keys
+        read_config(Path(path))  # without this, Snakemake would use the last of two equal keys
     PLAN = Plan(load_experiment(config))
     PLAN.store.check_format()
     PLAN.experiment.check_files()
@@ -94,7 +94,7 @@ def sample_identity(wildcards):
     return PLAN.sample_metrics(wildcards.dataset)
 
 
-# resources that grow with the attempt
+# resources, doubled with each attempt
 
 
 def prepare_memory(wildcards, attempt):

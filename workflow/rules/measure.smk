@@ -1,4 +1,4 @@
-"""Measurements of trained replicates: the only rules that open test data."""
+"""Measure trained replicates. These are the only rules that open test data."""
 
 
 rule extractor:

@@ -1,4 +1,4 @@
-"""The tidy table of all measurements, and what is drawn from it: comparison tables, figures, the report."""
+"""Write the tidy table of all measurements, and from it the comparison tables, figures and the report."""
 
 
 rule aggregate:

@@ -1,4 +1,4 @@
-"""Data, and the blocks of replicates trained on them."""
+"""Prepare data, and train blocks of replicates on them."""
 
 
 rule prepare:
