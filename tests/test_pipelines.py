@@ -113,7 +113,7 @@ def test_a_model_that_fails_leaves_the_others_and_tables_of_them(copy: Project) 
         assert {cell.strip() for row in cells for cell in row} == {"failed"} and len(cells) > 2
         assert "failed (broken seeds 0, 1): ZeroDivisionError: no such \\<model\\> \\| at all" in text
         assert any(line.startswith("| gaussian") and "±" in line for line in text.splitlines())
-    # mended, the rest is done and the partial tables go
+    # once the cause is removed, the rest runs and the partial tables are deleted
     source.write_text(source.read_text().replace('raise ZeroDivisionError("no such <model> | at all")', "return []"))
     copy.run(config=copy.variant(name="partly", models={"oracle": {}, "gaussian": {}}))
     assert (home / "metrics.csv").is_file() and not (home / "partial").exists()
