@@ -11,7 +11,7 @@ from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.prepared import check_splits
 from deepgen_bench.metrics.context import Context, Modes
 from deepgen_bench.models.base import Streams, TrainingData
-from deepgen_bench.models.replicate import Replicate, make_model, write_run
+from deepgen_bench.models.replicate import Replicate, make_model, write_replicate
 from deepgen_bench.plugins import DATASETS, METRICS, MODELS
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.keys import Variant
@@ -143,7 +143,7 @@ def test_a_stored_replicate_samples_as_the_one_in_memory(case, tmp_path):
         "spec": case.splits.spec.to_json(),
     }
     drawn = {checkpoint: case.samples(case.model(checkpoint), 5, 3) for checkpoint in fit.checkpoints}
-    write_run(tmp_path / "seed_0", fit, drawn, info)
+    write_replicate(tmp_path / "seed_0", fit, drawn, info)
     run = Replicate(tmp_path / "seed_0")
     assert set(run.checkpoints) == set(fit.checkpoints)
     for checkpoint in run.checkpoints:

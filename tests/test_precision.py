@@ -24,8 +24,8 @@ CASES = [
 
 
 @pytest.fixture
-def course(small_settings, small_splits):
-    """`course(model, dataset, **settings)`: a training after its first step."""
+def begun(small_settings, small_splits):
+    """`begun(model, dataset, **settings)`: a training after its first step."""
 
     def make(name, dataset, **settings):
         splits = small_splits(dataset)
@@ -36,17 +36,17 @@ def course(small_settings, small_splits):
     return make
 
 
-def watch(course, look):
+def watch(begun, look):
     """A list that grows by what `look` finds whenever one of the networks is called."""
     seen = []
-    for network in course.model.module.children():
+    for network in begun.model.module.children():
         network.register_forward_hook(lambda *_: seen.append(look()))
     return seen
 
 
 @pytest.mark.parametrize(("model", "dataset", "settings"), CASES)
-def test_products_are_in_bfloat16_within_steps_alone(course, model, dataset, settings):
-    made = course(model, dataset, precision="bf16", **settings)
+def test_products_are_in_bfloat16_within_steps_alone(begun, model, dataset, settings):
+    made = begun(model, dataset, precision="bf16", **settings)
     seen = watch(made, lambda: torch.is_autocast_enabled("cpu"))
     made.advance(1.0)
     assert seen and all(seen)
@@ -58,10 +58,10 @@ def test_products_are_in_bfloat16_within_steps_alone(course, model, dataset, set
 
 
 @pytest.mark.parametrize(("model", "dataset", "settings"), CASES)
-def test_a_step_in_bfloat16_is_nearly_the_same(course, model, dataset, settings):
+def test_a_step_in_bfloat16_is_nearly_the_same(begun, model, dataset, settings):
     """Losses from the same draws differ by less than a few roundings, but do differ."""
     exact, rough = (
-        course(model, dataset, precision=precision, learning_rate=1e-6, **settings) for precision in ("float32", "bf16")
+        begun(model, dataset, precision=precision, learning_rate=1e-6, **settings) for precision in ("float32", "bf16")
     )
     for each in (exact, rough):
         each.advance(1.0)
@@ -70,8 +70,8 @@ def test_a_step_in_bfloat16_is_nearly_the_same(course, model, dataset, settings)
     assert 0 < off < 20 * torch.finfo(torch.bfloat16).eps
 
 
-def test_products_may_be_in_tensor_float_32_within_steps_alone(course):
-    made = course("gan", "digits", precision="tf32")
+def test_products_may_be_in_tensor_float_32_within_steps_alone(begun):
+    made = begun("gan", "digits", precision="tf32")
     seen = watch(made, lambda: [flag.allow_tf32 for flag in FLAGS])
     before = [flag.allow_tf32 for flag in FLAGS]
     made.advance(1.0)
@@ -81,8 +81,8 @@ def test_products_may_be_in_tensor_float_32_within_steps_alone(course):
     assert seen and all(flags == before for flags in seen) and [flag.allow_tf32 for flag in FLAGS] == before
 
 
-def test_tensor_float_32_is_float_32_on_a_cpu(course):
-    states = [course("vae", "digits", precision=precision).state() for precision in ("float32", "tf32")]
+def test_tensor_float_32_is_float_32_on_a_cpu(begun):
+    states = [begun("vae", "digits", precision=precision).state() for precision in ("float32", "tf32")]
     for key, tensor in states[0].items():
         np.testing.assert_array_equal(tensor, states[1][key])
 

@@ -209,7 +209,7 @@ def test_a_damaged_state_is_named_and_not_used(build, tmp_path, capsys, damage):
         train(built, [0, 1], KilledAt(path, 25))
     DAMAGES[damage](path)
     assert_same(train(built, [0, 1], Checkpointer(path, {"data": "these data"}, 1e9)), expected)
-    assert capsys.readouterr().err == f"{path}: damaged; training starts anew\n"
+    assert capsys.readouterr().err == f"{path}: damaged; training starts from the beginning\n"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_the_state_of_something_else_is_named_and_not_used(build, tmp_path, caps
     with pytest.raises(Killed):
         train(built, [0, 1], KilledAt(path, 25))
     assert_same(train(built, seeds, Checkpointer(path, {"data": data}, 1e9)), train(built, seeds))
-    assert capsys.readouterr().err == f"{path}: {why}; training starts anew\n"
+    assert capsys.readouterr().err == f"{path}: {why}; training starts from the beginning\n"
 
 
 # signals

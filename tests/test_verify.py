@@ -14,7 +14,7 @@ from tidy_rows import row
 from deepgen_bench.datasets.prepared import Prepared
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.metrics.likelihood import by_family
-from deepgen_bench.models.replicate import Replicate, seal
+from deepgen_bench.models.replicate import Replicate, write_info
 from deepgen_bench.stages import measure
 from deepgen_bench.stages.likelihood import measure_likelihood
 from deepgen_bench.stages.measure import measure_samples, sample_pairs
@@ -144,7 +144,7 @@ def test_samples_that_another_experiment_draws_while_they_are_measured_change_no
 def test_other_bits_on_the_same_platform_are_listed_by_run(copies):
     home, store, reference = copies
     run = Replicate(store.run_dir("digits", "vae", 1))
-    seal(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
+    write_info(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
     # the last bit of one value
     count = change(
         home,
@@ -163,7 +163,7 @@ def test_elsewhere_only_what_is_not_rounding_or_chance_differs(copies):
     home, store, reference = copies
     as_on_another_platform(reference)
     run = Replicate(store.run_dir("digits", "vae", 1))
-    seal(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
+    write_info(run.directory, run.info | {"checkpoints": run.info["checkpoints"] | {"final": "0" * 64}})
     change(home, lambda r: r.metric == "w1", lambda x: x * (1 + 1e-9))
     assert verify(home, reference)[1] == []
     change(home, lambda r: (r.model == "vae") & (r.metric == "iw_elbo"), lambda x: x - 1000)

@@ -74,14 +74,14 @@ class GenerativeModel(ABC):
         budget: int,
         progress: Callable[[int, int, str], None],
     ) -> list[TrainingResult]:
-        """Train the replicates, each on `budget` examples. `progress(done, total, note)` is called now and then.
+        """Train the replicates, each on `budget` examples. `progress(done, total, note)` is called from time to time.
 
         A replicate's result must not depend on the replicates trained beside it.
         """
 
     @abstractmethod
     def load(self, state: State) -> None:
-        """Become the replicate with this state."""
+        """Load the state of a replicate into this object."""
 
     @abstractmethod
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
@@ -89,8 +89,8 @@ class GenerativeModel(ABC):
         d)."""
 
 
-# What a loaded replicate computes besides samples. A family is a protocol; tensors of networks have a leading axis of
-# replicates, here of length 1.
+# What a loaded replicate can compute besides samples. A family is a protocol; tensors of networks have a
+# leading axis of replicates, here of length 1.
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What all models trained by gradients share: data scaling, blocks of replicates, loading one of them, sampling."""
+"""Base classes of models trained by gradients: data scaling, training of a block of replicates, loading, sampling."""
 
 from abc import abstractmethod
 from bisect import bisect_right
@@ -52,7 +52,7 @@ class Networks(nn.Module):
 
 
 def staged(done: float) -> float:
-    """The factor of the learning rate when this share of the budget, in [0, 1), is done: see `TrainedSettings`."""
+    """Factor of the learning rate after this fraction of the budget, in [0, 1): see `TrainedSettings`."""
     stage = bisect_right([(3**i - 1) / (3**STAGES - 1) for i in range(1, STAGES)], done)
     return float(10 ** (-stage / (STAGES - 1)))
 
@@ -87,7 +87,7 @@ class DeepModel(GenerativeModel):
 
     @abstractmethod
     def draw_latent(self, draws: ReplicateRNG, rows: int) -> Tensor:
-        """The variables that say what a sample is, N(0, I), (S, rows, Z)."""
+        """Latent variables of samples, N(0, I), (S, rows, Z)."""
 
     @abstractmethod
     def from_latent(self, z: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class DeepModel(GenerativeModel):
     ) -> list[TrainingResult]:
         fits: list[TrainingResult] = []
         for group in self.groups(replicates):
-            # a replicate alone has a twin beside it, because batched products over a single one round differently
+            # a single replicate is trained with a copy of itself: batched products of size one round differently
             twins = 2 * group if len(group) == 1 and not self.looped else group
             fits += self._fit_group(data, twins, streams, budget, progress)[: len(group)]
         return fits
@@ -138,7 +138,7 @@ class DeepModel(GenerativeModel):
         return train(self, group, max(1, budget // size), size, progress, self.checkpointer)
 
     def fit_scale(self, train: np.ndarray) -> None:
-        """Images keep 0.5 and 0.5."""
+        """Set the shift and scale of the data; images use 0.5 and 0.5."""
         if self.spec.levels is None:
             self.module.fit_scale(train)
 
@@ -155,7 +155,7 @@ class DeepModel(GenerativeModel):
         return products_in(self.settings.precision, self.device)
 
     def training_state(self) -> dict[str, Tensor]:
-        # learning rates follow from the step, and gradients are made anew in each
+        # learning rates follow from the step, and gradients are computed again in each
         state = named("module.", self.module.state_dict())
         for i, optimiser in enumerate(self.active):
             state |= named(f"optimiser_{i}.", optimiser.state_dict())
@@ -190,7 +190,7 @@ class DeepModel(GenerativeModel):
 
 
 class OnePassModel(DeepModel):
-    """A model that makes samples by one pass from numbers that are all drawn beforehand."""
+    """A model whose samples are one pass of numbers that are all drawn beforehand."""
 
     @abstractmethod
     def draw(self, draws: ReplicateRNG, rows: int) -> tuple[Tensor, ...]:

@@ -64,7 +64,7 @@ class ExternalSettings(ModelSettings):
 
 
 class External(GenerativeModel):
-    """A model without training: its state is the content of the user's files.
+    """A model that is not trained: its state is the content of the user's files.
 
     What training cost is not known. Without `{seed}` in the path of the samples, replicates other than that of seed 0
     are not applicable: the same samples again would look like a spread over seeds of zero.
@@ -79,7 +79,7 @@ class External(GenerativeModel):
         return self.settings.bound
 
     def groups(self, replicates: list[int]) -> list[list[int]]:
-        # each is read and written on its own
+        # each replicate is read and written separately
         return [[replicate] for replicate in replicates]
 
     def fit(

@@ -1,4 +1,4 @@
-"""What models with a latent variable share: networks between it and the data, and sampling through them."""
+"""Base of models with a latent variable: networks between it and the data, and sampling through them."""
 
 from collections.abc import Sequence
 from typing import Any

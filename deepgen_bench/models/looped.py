@@ -1,4 +1,4 @@
-"""Modules of other libraries, which know no replicate axis, behind one that has it."""
+"""Stacks modules of other libraries, which have no replicate axis."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ class Looped(nn.Module):
     """(S, …) → (S, …) by `make`'s module, called for one replicate after the other with its own parameters and buffers.
 
     Each replicate's is initialised from its own generator. Their tensors are stacked and named as in the module, with
-    "_" for "."; what the module keeps otherwise must be the same for all, and training and evaluation must not differ.
+    "_" for "."; any other state of the module must be the same for all, and training and evaluation must not differ.
     """
 
     def __init__(self, make: Callable[[], nn.Module], generators: Sequence[torch.Generator]):
@@ -33,7 +33,7 @@ class Looped(nn.Module):
                 self.register_parameter(own, nn.Parameter(stacked))
             else:
                 self.register_buffer(own, stacked)
-        # in a list, where its own parameters are not this module's
+        # in a list, so that its parameters are not registered as this module's
         self.skeleton = [modules[0]]
 
     def forward(self, *inputs: Tensor, **options: Any) -> Tensor:

@@ -20,8 +20,8 @@ LOOP = 32
 def silu(x: Tensor) -> Tensor:
     """x σ(x), in the shape of x (S, …).
 
-    Torch's own rounds what is left at the end of a tensor otherwise, so that the last replicate's numbers would depend
-    on how many there are, unless each fills its vectorised loops.
+    Torch's own function rounds the remainder at the end of a tensor differently, so that the last replicate's
+    numbers would depend on how many there are, unless each fills its vectorised loops.
     """
     whole = x.device.type != "cpu" or (x.is_contiguous() and x[0].numel() % LOOP == 0)
     return F.silu(x) if whole else x * (0.5 + 0.5 * (0.5 * x).tanh())
@@ -33,7 +33,7 @@ def uniform(shape: Sequence[int], bound: float, generators: Sequence[torch.Gener
 
 
 def stacked(parts: Sequence[Tensor]) -> Tensor:
-    """(S, …) of S tensors; of a single one without a copy."""
+    """S tensors stacked to (S, …); a single one is not copied."""
     return parts[0][None] if len(parts) == 1 else torch.stack(list(parts))
 
 
@@ -67,8 +67,8 @@ class Conv2d(nn.Module):
 class ConvTranspose2d(nn.Module):
     """(S, B, in, h, w) → (S, B, out, 2h, 2w): 4×4 kernels of stride 2.
 
-    To the few channels of an image it is a product whose columns are added up: the library's own kernels, made for many
-    channels, take three times as long.
+    For the few channels of an image it is computed as a product whose columns are added up, three times as fast as
+    the library's kernels, which are made for many channels.
     """
 
     def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]):
@@ -127,7 +127,7 @@ class MLP(nn.Sequential):
         super().__init__(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        # in the precision of what comes in, whatever that of the products
+        # in the precision of the input, whatever the precision of the products
         return super().forward(x).to(x.dtype)
 
 

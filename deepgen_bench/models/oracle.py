@@ -15,7 +15,7 @@ class OracleSettings(ModelSettings):
 
 
 class Oracle(GenerativeModel):
-    """A model without training. Its samples are held-out data, taken by the measuring stage, which alone reads them."""
+    """A model that is not trained. Its samples are held-out data, which only the measuring stage reads."""
 
     def fit(
         self,

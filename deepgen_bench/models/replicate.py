@@ -1,4 +1,4 @@
-"""One replicate on disk: states, samples, curves, and `run.json`, which is written last and says what the rest is."""
+"""One replicate on disk: states, samples, curves, and `run.json`, written last, which describes the other files."""
 
 import csv
 import io
@@ -103,7 +103,7 @@ class Replicate:
         self.loaded = {name: self._read_samples(name) for name in self.info["samples"]}
 
     def model(self, checkpoint: str, device: str) -> GenerativeModel:
-        """The replicate as it was at a checkpoint."""
+        """The replicate's model at a checkpoint."""
         name = self.info["identity"]["model"]
         settings = MODELS[name].settings.model_validate(self.info["identity"]["settings"])
         model = make_model(name, settings, self.spec, device)
@@ -111,24 +111,24 @@ class Replicate:
         return model
 
     def check_states(self) -> None:
-        """Raise `Damaged` unless every state is there as it was written."""
+        """Raise `Damaged` unless every state is present and unchanged."""
         for checkpoint, digest in self.info["checkpoints"].items():
             check_sha256(self.directory / state_file(checkpoint), digest)
 
-    def most(self, n: int) -> int:
-        """`n`, or the number of samples that there are of it if that is smaller."""
+    def available(self, n: int) -> int:
+        """The smaller of `n` and the number of samples that the replicate can have."""
         available = self.info.get("available")
         return n if available is None else min(n, available)
 
     def check_samples(self, n: int) -> None:
-        """Raise `Damaged` unless at least `n` samples, or all that there are, are there as they were written."""
-        if self.info["n_samples"] < self.most(n):
+        """Raise `Damaged` unless at least `n` samples, or all that can exist, are present and unchanged."""
+        if self.info["n_samples"] < self.available(n):
             raise Damaged(self.directory, f"{self.info['n_samples']} samples, the experiment wants {n}")
         for name, digest in self.info["samples"].items():
             check_sha256(self.directory / name, digest)
 
 
-def current(directory: Path, expected: dict[str, Any]) -> str:
+def reason_to_train(directory: Path, expected: dict[str, Any]) -> str:
     """Empty if the folder holds a trained replicate with these entries in `run.json`; else why it must be trained."""
     if not (directory / RUN).is_file():
         return "not trained yet"
@@ -152,17 +152,17 @@ def write_samples(directory: Path, samples: dict[str, dict[str, np.ndarray]]) ->
     return digests
 
 
-def seal(directory: Path, info: dict[str, Any]) -> None:
+def write_info(directory: Path, info: dict[str, Any]) -> None:
     """Write `run.json`, with a digest of all that can be measured."""
     content = [info["checkpoints"], info["samples"], info["status"]]
     write_sealed(directory / RUN, info | {"digest": sha256_of(canonical_json(content).encode())})
 
 
-def write_run(
+def write_replicate(
     directory: Path, fit: TrainingResult, samples: dict[str, dict[str, np.ndarray]], info: dict[str, Any]
 ) -> None:
-    """Write a replicate anew; whatever was measured on an older one goes with it."""
-    # first what says that the rest is whole: the process may be killed at any moment
+    """Write a replicate; measurements of an older one in the same folder are deleted."""
+    # first delete the file that marks the replicate as complete: the process may be killed at any moment
     (directory / RUN).unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -170,4 +170,4 @@ def write_run(
     write_curves(directory / "curves.csv", fit.curves)
     kept = ("status", "reason", "steps", "examples", "parameters", "best_step", "available")
     result = {key: getattr(fit, key) for key in kept}
-    seal(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})
+    write_info(directory, info | result | {"checkpoints": states, "samples": write_samples(directory, samples)})

@@ -18,7 +18,7 @@ UnitInterval = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A registered model.
+    """What is registered of a model.
 
     `family` is the protocol in `models.base` that says what can be computed (Goodfellow 2016, arXiv 1701.00160, figure
     9): `Tractable`, `LatentVariable`, `DiffusionProcess`, `Implicit` or `Recorded`; None for real data.
@@ -38,12 +38,12 @@ class ModelSpec:
 
     @property
     def trained(self) -> bool:
-        """Whether a training took place here, so that its cost is known."""
+        """Whether the model is trained here, so that its cost is known."""
         return self.role == "model" and not self.samples_from_files
 
     @property
     def uses_device(self) -> bool:
-        """Whether its computations belong on a GPU where there is one: those of networks, not classical densities."""
+        """Whether it runs on a GPU if there is one: networks do, classical densities do not."""
         return self.family in (LatentVariable, Implicit) or issubclass(self.settings, TrainedSettings)
 
 
@@ -84,7 +84,7 @@ class ModelSettings(Settings):
         return ("",)
 
     def cost(self, dim: int, gpu: bool) -> Cost | None:
-        """Cost of the jobs on data with `dim` numbers in each example; None where it does not matter."""
+        """Cost of the jobs on data with `dim` numbers per example; None if it is negligible."""
         return None
 
     def memory_settings(self) -> list[str]:

@@ -12,7 +12,14 @@ from deepgen_bench.datasets.user.files import source_digest
 from deepgen_bench.experiment.identity import stage_identity
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.models.base import GenerativeModel, Streams, TrainingData
-from deepgen_bench.models.replicate import Replicate, current, make_model, seal, write_run, write_samples
+from deepgen_bench.models.replicate import (
+    Replicate,
+    make_model,
+    reason_to_train,
+    write_info,
+    write_replicate,
+    write_samples,
+)
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.memory import suggest_on_out_of_memory
 from deepgen_bench.runtime.provenance import (
@@ -86,7 +93,9 @@ class TrainingJob:
         """Train the replicates that the store lacks or that are out of date, and write their folders without samples.
         What a killed job has begun is resumed."""
         expected = {seed: self.expected | self.sources(seed) for seed in seeds}
-        reasons = {seed: current(self.store.run_dir(self.dataset, self.model, seed), expected[seed]) for seed in seeds}
+        reasons = {
+            seed: reason_to_train(self.store.run_dir(self.dataset, self.model, seed), expected[seed]) for seed in seeds
+        }
         for seed, reason in reasons.items():
             if reason:
                 print(f"{self.dataset}/{self.model} seed {seed}: {reason}", file=sys.stderr)
@@ -136,7 +145,7 @@ class TrainingJob:
         }
         for seed, result in zip(seeds, results, strict=True):
             info = common | expected[seed] | {"seed": seed}
-            write_run(self.store.run_dir(self.dataset, self.model, seed), result, {}, info)
+            write_replicate(self.store.run_dir(self.dataset, self.model, seed), result, {}, info)
             if result.status != "ok":
                 print(f"{self.dataset}/{self.model} seed {seed}: {result.status}, {result.reason}", file=sys.stderr)
         self.checkpoint.unlink(missing_ok=True)
@@ -162,14 +171,14 @@ class TrainingJob:
         states = {digest: replicate.state(checkpoint) for checkpoint, digest in replicate.info["checkpoints"].items()}
         if replicate.info["n_samples"]:
             # if the job is killed while writing, the replicate has no samples, instead of samples with wrong digests
-            seal(replicate.directory, replicate.info | {"n_samples": 0, "samples": {}})
+            write_info(replicate.directory, replicate.info | {"n_samples": 0, "samples": {}})
         samples = self.draw(states, replicate.info["seed"])
         by_checkpoint = {name: samples[digest] for name, digest in replicate.info["checkpoints"].items() if samples}
         digests = write_samples(replicate.directory, by_checkpoint)
-        n = replicate.most(wanted)
+        n = replicate.available(wanted)
         if n < wanted:
             print(f"{replicate.directory}: {n} samples, the experiment wants {wanted}", file=sys.stderr)
-        seal(replicate.directory, replicate.info | {"n_samples": n, "samples": digests})
+        write_info(replicate.directory, replicate.info | {"n_samples": n, "samples": digests})
         replicate.info = Replicate(replicate.directory).info
 
     def draw(self, states: dict[str, State], seed: int) -> dict[str, dict[str, np.ndarray]]:

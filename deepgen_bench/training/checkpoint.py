@@ -1,4 +1,4 @@
-"""A training's state in one file, so that a killed job goes on where it was. Imports no torch."""
+"""The state of a training in one file, from which a killed job resumes. Imports no torch."""
 
 import hashlib
 import json
@@ -17,25 +17,25 @@ Arrays = dict[str, np.ndarray]
 
 
 class Checkpointer:
-    """Keeps the state of replicates in training in the file `path`, every `seconds` of wall time.
+    """Saves the state of a block of replicates during training to the file `path`, every `seconds` of wall time.
 
     The file is a line with the SHA-256 of what follows, a line of JSON, and arrays as safetensors; it is replaced as a
-    whole. `fits` (JSON data) says what the state belongs to: one of anything else is not used.
+    whole. `fits` (JSON data) identifies what the state belongs to; a state of anything else is ignored.
 
-    Inside a `with` block, SIGTERM and Ctrl-C end the process only once its state is kept, with status 128 + signal; a
-    second one ends it at once.
+    Inside a `with` block, SIGTERM and Ctrl-C end the process only after its state is saved, with status 128 + signal; a
+    second signal ends it at once.
     """
 
     def __init__(self, path: Path, fits: dict[str, Any], seconds: float):
         self.path, self.seconds = path, seconds
         self.fits = json.loads(canonical_json(fits))
-        self.asked: int | None = None  # the signal that asks to stop
+        self.asked: int | None = None  # the signal that has asked the process to stop
         self.began = self.kept = time.monotonic()
-        self.before = 0.0  # seconds of earlier processes
+        self.before = 0.0  # seconds spent by earlier processes
         self.resumed_at: list[int] = []
 
     def __enter__(self) -> "Checkpointer":
-        # what the parent process wants ignored stays ignored
+        # a signal that the parent process ignores stays ignored
         heeded = [int(s) for s in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(s) != signal.SIG_IGN]
         self.handlers = {number: signal.signal(number, self._ask) for number in heeded}
         return self
@@ -46,7 +46,7 @@ class Checkpointer:
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         if self.asked is not None and kind is None:
-            signal.raise_signal(self.asked)  # it came after the last look at `due`
+            signal.raise_signal(self.asked)  # the signal came after the last call of `due`
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number
@@ -54,21 +54,21 @@ class Checkpointer:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training that the state holds, in all processes."""
+        """Seconds of training so far, in all processes."""
         return self.before + time.monotonic() - self.began
 
     def due(self) -> bool:
-        """Whether `save` should be called now; cheap enough to ask after every step."""
+        """Whether `save` should be called now; cheap enough to call after every step."""
         return self.asked is not None or time.monotonic() - self.kept >= self.seconds
 
     def save(self, replicates: list[int], step: int, arrays: Arrays, data: Any) -> None:
-        """Keep arrays, whose leading axis is that of `replicates` if they have one, and `data` (JSON, a list over
-        replicates); then end the process if a signal has asked for it."""
+        """Save arrays, whose leading axis is that of `replicates` if they have one, and `data` (JSON, a list over
+        replicates); then end the process if a signal has asked it to stop."""
         from safetensors.numpy import save
 
         about = {"fits": self.fits, "replicates": replicates, "step": step, "data": data}
         about |= {"seconds": self.elapsed, "resumed_at": self.resumed_at}
-        # diverged replicates have NaN in their curves, which Python's JSON gives back, and floats with every bit
+        # diverged replicates have NaN in their curves, which Python's JSON preserves, as it does every bit of a float
         head = json.dumps(about).encode() + b"\n"
         body = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         digest = digest_of(head, body)
@@ -82,7 +82,7 @@ class Checkpointer:
             raise SystemExit(128 + self.asked)
 
     def load(self, replicates: list[int]) -> tuple[int, Arrays, Any] | None:
-        """Step, arrays and data of these replicates, or None; a file that cannot be used is named on stderr."""
+        """The saved step, arrays and data of these replicates, or None. An unusable file is named on stderr."""
         if not self.path.is_file():
             return None
         from safetensors.numpy import load
@@ -97,11 +97,11 @@ class Checkpointer:
             missing = set(replicates) - set(about["replicates"])
             why = f"{changed[0]} changed" if changed else f"of seeds {about['replicates']}" if missing else ""
         if why:
-            print(f"{self.path}: {why}; training starts anew", file=sys.stderr)
+            print(f"{self.path}: {why}; training starts from the beginning", file=sys.stderr)
             return None
         self.before, self.resumed_at = about["seconds"], [*about["resumed_at"], about["step"]]
         print(f"{self.path}: training goes on after step {about['step']}", file=sys.stderr)
-        # replicates are independent: some of those trained together go on without the others
+        # replicates are independent, so a subset of the saved ones can continue
         rows = [about["replicates"].index(replicate) for replicate in replicates]
         arrays = {name: array[rows] if array.ndim else array.copy() for name, array in load(body).items()}
         return about["step"], arrays, [about["data"][row] for row in rows]

@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 import torch
 
-# steps taken one kernel at a time before, which allocate and choose what a graph must find
+# eager steps before capture, which allocate memory and choose kernels
 WARM_UP = 3
 
 
 def captured(update: Callable[[], None]) -> Callable[[], None]:
-    """`update` as a graph; or `update` itself where it cannot be captured, because it waits for the device or uses a
-    generator, which is said on stderr.
+    """`update` as a graph, or `update` itself, with a note on stderr, if it cannot be captured because it synchronises
+    with the device or uses a generator.
 
-    What it reads and writes must stay where it is in memory. Capturing does not run it.
+    The tensors that it reads and writes must keep their addresses. Capturing does not run it.
     """
     graph = torch.cuda.CUDAGraph()
     torch.cuda.synchronize()

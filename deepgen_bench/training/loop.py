@@ -17,29 +17,29 @@ EVALUATIONS = 25
 
 
 class Trainable(Protocol):
-    """What the loop needs of a model that is being trained."""
+    """Interface of a model in training, as the loop uses it."""
 
     @property
     def module(self) -> nn.Module: ...
 
     def begin(self, step: int, left: float) -> None:
-        """What the host does before a step, counted from 0: learning rates for when this share of all steps, in (0, 1],
-        is left, and numbers to draw from."""
+        """Prepare a step, counted from 0, on the host: set learning rates, given the fraction `left` of all steps that
+        remain, in (0, 1], and draw random numbers."""
 
     def step(self) -> dict[str, Tensor]:
-        """One update of the generator or decoder and what belongs to it; the losses, each (S,)."""
+        """One training step, with all updates of a critic that belong to it; returns the losses, each (S,)."""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """What a step runs in, which sets the precision of its products."""
+        """Context of a step, which sets the precision of its matrix products."""
 
     def validate(self) -> dict[str, Tensor]:
-        """Figures on validation data, each (S,); `validation_score` chooses the best checkpoint, lower is better."""
+        """Metrics on validation data, each (S,); `validation_score`, lower is better, chooses the best checkpoint."""
 
     def training_state(self) -> dict[str, Tensor]:
-        """All that a step reads and changes, (S, …) or a number common to all, by name."""
+        """All tensors that a step reads and changes, by name: (S, …), or a scalar common to all replicates."""
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `training_state`."""
+        """Continue from a `training_state`."""
 
 
 def replicate_state(tensors: dict[str, Tensor], replicate: int) -> State:
@@ -52,12 +52,12 @@ def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What `named` gave that prefix."""
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 class TrainingState:
-    """How far a block of S replicates has come, beside the state of the model itself."""
+    """Progress of a block of S replicates: everything that the loop keeps besides the model."""
 
     def __init__(self, model: Trainable, replicates: int):
         self.model, self.step = model, 0
@@ -70,34 +70,34 @@ class TrainingState:
         self.diverged_at = torch.full((replicates,), -1, device=device)
         # `step` where the device can read it
         self.taken = torch.zeros((), dtype=torch.int64, device=device)
-        # of losses since the last evaluation
+        # sums of losses since the last evaluation
         self.sums: dict[str, Tensor] = {}
         self.take = self.update
         self.curves: list[list[dict[str, float]]] = [[] for _ in range(replicates)]
 
     def note_divergence(self, figures: dict[str, Tensor]) -> None:
         finite = torch.stack(list(figures.values())).isfinite().all(0)
-        # masked_fill_ would ask the device for the number, which a graph cannot
+        # masked_fill_ would copy the number from the device, which a graph cannot
         first = (self.diverged_at < 0) & ~finite
         self.diverged_at.copy_(torch.where(first, self.taken, self.diverged_at))
 
     def advance(self, left: float) -> None:
-        """One step of the model, when this share of all steps is left."""
+        """Take one step of the model; `left` is the fraction of all steps that remain."""
         self.model.begin(self.step, left)
         self.step += 1
         self.take()
 
     def update(self) -> None:
-        """A step's work on the device, which nothing waits for and which stays in the same memory."""
+        """The part of a step on the device, without synchronisation and in fixed memory."""
         self.taken += 1
         with self.model.autocast():
             losses = self.model.step()
         self.note_divergence(losses)
-        # in the order of the losses, which a state does not keep
+        # in the order of the losses, which a saved state does not contain
         self.sums = {name: self.sums[name].add_(loss) if self.sums else loss.clone() for name, loss in losses.items()}
 
     def evaluate(self, batch_size: int) -> Tensor:
-        """Validate, keep what is best so far and add to the curves; the validation scores (S,)."""
+        """Validate, keep the best state so far and extend the curves; returns the validation scores (S,)."""
         self.model.module.eval()
         with torch.no_grad():
             figures = self.model.validate()
@@ -121,26 +121,26 @@ class TrainingState:
         return score
 
     def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on from here but the step and the curves, the model's state with it."""
+        """Everything needed to continue except the step and the curves, with the state of the model."""
         own = {"best_score": self.best_score, "best_step": self.best_step, "diverged_at": self.diverged_at}
-        parts = {"model.": self.model.training_state(), "best.": self.best, "sums.": self.sums, "course.": own}
+        parts = {"model.": self.model.training_state(), "best.": self.best, "sums.": self.sums, "progress.": own}
         return {name: tensor for prefix, part in parts.items() for name, tensor in named(prefix, part).items()}
 
     def restore(self, step: int, state: dict[str, Tensor], curves: list[list[dict[str, float]]]) -> None:
-        """Go on from a `state`."""
-        # copies, for twins are given the same one
+        """Continue from a `state`."""
+        # copies, because a replicate and its twin get the same tensors
         self.step, self.curves = step, [list(rows) for rows in curves]
         self.taken.fill_(step)
         self.model.restore(under("model.", state))
-        own, device = under("course.", state), self.best_score.device
+        own, device = under("progress.", state), self.best_score.device
         self.best = {name: tensor.to(device) for name, tensor in under("best.", state).items()}
         self.sums = {name: tensor.to(device).clone() for name, tensor in under("sums.", state).items()}
         self.best_score, self.best_step, self.diverged_at = (
             own[name].to(device) for name in ("best_score", "best_step", "diverged_at")
         )
 
-    def fits(self, steps: int, batch_size: int) -> list[TrainingResult]:
-        """What is left of each replicate."""
+    def results(self, steps: int, batch_size: int) -> list[TrainingResult]:
+        """The result of each replicate."""
         parameters = sum(p[0].numel() for p in self.model.module.parameters())
         fits = []
         for s, when in enumerate(self.diverged_at.tolist()):
@@ -165,32 +165,32 @@ def train(
     progress: Callable[[int, int, str], None],
     checkpointer: "Checkpointer | None" = None,
 ) -> list[TrainingResult]:
-    """Train a block of replicates for `steps` steps and return what is left of each.
+    """Train a block of replicates for `steps` steps and return the result of each.
 
     A replicate whose loss or validation score is not finite has diverged: the step is recorded, it has no checkpoint,
     and the other replicates are not affected (sums over replicates never mix them). If `checkpointer` has saved an
     earlier training of these replicates, it is resumed.
     """
-    course = TrainingState(model, len(replicates))
+    training = TrainingState(model, len(replicates))
     kept = checkpointer.load(replicates) if checkpointer else None
     if kept:
         step, arrays, curves = kept
-        course.restore(step, {name: torch.from_numpy(array) for name, array in arrays.items()}, curves)
+        training.restore(step, {name: torch.from_numpy(array) for name, array in arrays.items()}, curves)
     due = {round(steps * (i + 1) / EVALUATIONS) for i in range(EVALUATIONS)} | {min(steps, 1)}
-    warm = course.step + WARM_UP if course.taken.is_cuda else steps
+    warm = training.step + WARM_UP if training.taken.is_cuda else steps
     with checkpointer or nullcontext():
-        while course.step < steps:
-            if course.step == warm:
-                course.take = captured(course.update)
-            course.advance(1 - course.step / steps)
-            if course.step in due:
-                score = course.evaluate(batch_size)
-                alive = int((course.diverged_at < 0).sum())
+        while training.step < steps:
+            if training.step == warm:
+                training.take = captured(training.update)
+            training.advance(1 - training.step / steps)
+            if training.step in due:
+                score = training.evaluate(batch_size)
+                alive = int((training.diverged_at < 0).sum())
                 note = f"validation {score.nanmedian().item():.4g}, {len(replicates) - alive} diverged"
-                progress(course.step, steps, note)
+                progress(training.step, steps, note)
                 if not alive:
                     break
             if checkpointer and checkpointer.due():
-                arrays = {name: tensor.cpu().numpy() for name, tensor in course.state().items()}
-                checkpointer.save(replicates, course.step, arrays, course.curves)
-    return course.fits(steps, batch_size)
+                arrays = {name: tensor.cpu().numpy() for name, tensor in training.state().items()}
+                checkpointer.save(replicates, training.step, arrays, training.curves)
+    return training.results(steps, batch_size)

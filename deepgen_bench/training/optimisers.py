@@ -1,6 +1,6 @@
-"""Adam and RMSprop in torch's functional forms, for stacked parameters whose replicates must not meet.
+"""Adam and RMSprop in torch's functional forms, for stacked parameters whose replicates must not mix.
 
-No `torch.optim.Optimizer` is made, for that imports a compiler, which takes longer than many a job here.
+`torch.optim.Optimizer` is not used because it imports a compiler, which takes longer than many jobs here.
 """
 
 from abc import ABC, abstractmethod
@@ -12,18 +12,18 @@ from torch import Tensor
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 
-# Numbers in the widest vector register. Adam's fused kernel is five times as fast, but rounds what is left at the end
-# of a tensor otherwise, so that the last replicate's numbers would depend on how many there are.
+# Numbers in the widest vector register. Adam's fused kernel is five times as fast, but rounds the remainder at the end
+# of a tensor differently, so that the last replicate's numbers would depend on how many there are.
 LANES = 16
 
 
 class Optimiser(ABC):
-    """Steps along the gradients that parameters (S, …) have, at a rate that can be set.
+    """Base class: steps along the gradients of parameters (S, …), at a learning rate that can be set.
 
-    On a GPU rate and count of steps are where a graph of the step can read them.
+    On a GPU the rate and the number of steps are tensors on the device, where a CUDA graph reads them.
     """
 
-    #: what is kept of each parameter, in its shape
+    #: names of the moments kept for each parameter, in its shape
     averages: ClassVar[tuple[str, ...]]
 
     def __init__(self, parameters: Iterable[Tensor], rate: float):
@@ -37,7 +37,7 @@ class Optimiser(ABC):
             self.state.append({"step": torch.zeros((), device=p.device)} | kept)
 
     def set_rate(self, factor: float) -> None:
-        """The rate is this factor of its first value from now on."""
+        """Set the learning rate to this multiple of its initial value."""
         if isinstance(self.rate, Tensor):
             self.rate.fill_(self.first_rate * factor)
         else:
@@ -55,13 +55,13 @@ class Optimiser(ABC):
         return [self.state[i][name] for i in which]
 
     def gradients(self, which: Sequence[int]) -> list[Tensor]:
-        # every parameter has a part in every loss
+        # every parameter contributes to every loss
         gradients = [self.parameters[i].grad for i in which]
         assert all(gradient is not None for gradient in gradients)
         return gradients  # type: ignore[return-value]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that a step reads and changes beside the parameters, by the parameter's number and a name."""
+        """All that a step reads and changes besides the parameters, by the parameter's number and a name."""
         return {f"{i}.{name}": tensor for i, entries in enumerate(self.state) for name, tensor in entries.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""What matrix products and convolutions of a training step are rounded to."""
+"""Precision of matrix products and convolutions in a training step."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,7 +10,7 @@ def products_in(precision: str, device: str) -> AbstractContextManager[None]:
     """A block whose products are in "float32", in "tf32" (operands of 11 bits, sums in float32; float32 on a CPU) or in
     "bf16" (operands and results of 8 bits: torch's autocast). Parameters stay in float32."""
     if precision == "bf16":
-        # casts that were kept would be memory that a CUDA graph does not own
+        # cached casts would be memory that a CUDA graph does not own
         return torch.autocast(device, torch.bfloat16, cache_enabled=False)
     return tensor_float() if precision == "tf32" else nullcontext()
 

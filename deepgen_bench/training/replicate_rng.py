@@ -20,17 +20,17 @@ class ReplicateRNG:
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def state(self) -> Tensor:
-        """Where the generators are in their streams, bytes (S, n)."""
+        """States of the generators, bytes (S, n)."""
         return torch.stack([generator.get_state() for generator in self.generators])
 
     def restore(self, state: Tensor) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         for generator, own in zip(self.generators, state, strict=True):
             # a copy, because torch reads beyond a tensor that does not begin where its storage does
             generator.set_state(own.clone())
 
     def begin(self, step: int) -> None:
-        """Before each step of a training, counted from 0."""
+        """Called before each training step, counted from 0."""
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal (S, *shape), float32."""
@@ -56,16 +56,16 @@ class ReplicateRNG:
 
 
 class BufferedReplicateRNG(ReplicateRNG):
-    """The draws of a training on a GPU, of `AHEAD` steps at once: in every step, a kernel for each of many replicates
-    would take longer than its numbers do.
+    """Random draws of a training on a GPU, for `AHEAD` steps at once, because launching a kernel per replicate in every
+    step would take longer than drawing the numbers.
 
-    Every step asks for the same shapes in the same order. Between two calls of `begin` nothing waits for the device and
-    no generator is used, but in the first step of all, so that a step can be a CUDA graph.
+    Every step must ask for the same shapes in the same order. Except in the first step, nothing synchronises with the
+    device and no generator is used between two calls of `begin`, so that a step can be a CUDA graph.
     """
 
     def __init__(self, seeds: Sequence[int], device: str):
         super().__init__(seeds, device)
-        # of each draw in a step, how it is drawn, and the numbers (S, AHEAD, …)
+        # for each draw in a step: how it is drawn, and the numbers (S, AHEAD, …)
         self.ahead: list[tuple[Fill, Tensor]] = []
         self.learning, self.turn, self.left = True, 0, 0
         # the step among those drawn for, where the device can read it
@@ -73,7 +73,7 @@ class BufferedReplicateRNG(ReplicateRNG):
         self.before = super().state()
 
     def state(self) -> Tensor:
-        """Where the generators were before the numbers that are not yet used up; `begin` is told how many are."""
+        """States of the generators before the buffered numbers were drawn; `begin` skips those already used."""
         return self.before if self.left else super().state()
 
     def restore(self, state: Tensor) -> None:
@@ -95,11 +95,11 @@ class BufferedReplicateRNG(ReplicateRNG):
             self.ahead.append((fill, numbers))
         else:
             numbers = self.ahead[self.turn][1]
-            # a step may come without `begin`, while it is captured
+            # during capture a step runs without `begin`
             self.turn = (self.turn + 1) % len(self.ahead)
         return numbers.index_select(1, self.place).squeeze(1)
 
 
 def training_rng(device: str) -> type[ReplicateRNG]:
-    """How a training on a device draws."""
+    """The class of random draws for training on a device."""
     return BufferedReplicateRNG if device == "cuda" else ReplicateRNG

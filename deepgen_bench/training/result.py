@@ -1,4 +1,4 @@
-"""What training leaves of a replicate. Imports no torch."""
+"""Result of a training. Imports no torch."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ State = dict[str, np.ndarray]
 
 @dataclass
 class TrainingResult:
-    """What training leaves of one replicate.
+    """Result of training one replicate.
 
     `checkpoints` holds the states "final" and, where the model chooses one on validation data, "best"; `curves` one row
-    for each evaluation during training; a diverged replicate has the reason and no checkpoints. What it cost is None
-    where it is not known; `available` is the number of its samples where it cannot draw any number.
+    for each evaluation during training; a diverged replicate has the reason and no checkpoints. Costs are None
+    where unknown; `available` is the number of samples of a model that has only so many.
     """
 
     checkpoints: dict[str, State]

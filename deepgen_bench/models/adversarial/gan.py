@@ -24,7 +24,7 @@ def sliced_w2(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
 
 
 class AdversarialModel(DecoderModel):
-    """A generator and a discriminator or critic, trained in turns."""
+    """A generator and a discriminator or critic, trained alternately."""
 
     def build(self, generators: Sequence[torch.Generator]) -> Networks:
         generator = self.up(generators, normalise=True)
@@ -39,7 +39,7 @@ class AdversarialModel(DecoderModel):
         """What the generator minimises, (S,), for the critic's scores (S, B) of its samples."""
 
     def after_critic_step(self) -> None:
-        """Weight clipping has its place here."""
+        """Called after each update of the critic; weight clipping overrides it."""
 
     def critic(self, x: Tensor) -> Tensor:
         """Scores (S, B): the discriminator's logit or the critic's value."""
@@ -83,7 +83,7 @@ class AdversarialModel(DecoderModel):
 
     @abstractmethod
     def critic_metrics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """What is logged of the critic's scores (S, n) on held-out data and on samples."""
+        """Metrics for the curves from the critic's scores (S, n) of held-out data and of samples."""
 
     def generate(self, *drawn: Tensor) -> dict[str, Tensor]:
         return {"": self.generator(*drawn)}

@@ -9,7 +9,7 @@ from deepgen_bench.training.optimisers import Adam, Optimiser, RMSprop
 
 
 class WGAN(AdversarialModel):
-    """What both ways of keeping the critic Lipschitz share."""
+    """Base class of the two Wasserstein GANs, which differ in how the critic is kept Lipschitz."""
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         real_scores, fake_scores = self.critic(torch.cat([real, fake], 1)).chunk(2, 1)
@@ -21,7 +21,7 @@ class WGAN(AdversarialModel):
     def critic_metrics(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The critic's estimate of W1 between held-out data and samples, in data units.
 
-        It is W1 times the critic's unknown Lipschitz constant: about one with a gradient penalty, anything with
+        It is W1 times the critic's unknown Lipschitz constant: about one with a gradient penalty, arbitrary with
         clipping.
         """
         return {"validation_w1": (real.mean(1) - fake.mean(1)) * self.module.scale.flatten()}

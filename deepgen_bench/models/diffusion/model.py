@@ -27,11 +27,11 @@ from deepgen_bench.training.replicate_rng import ReplicateRNG
 
 # log signal-to-noise ratios of the data side and of the noise side; data have a variance of about 1
 HIGH, LOW = 11.0, -7.0
-# of the logistic density of the λ that are trained at; with even ones images are drawn worse, and bounds hardly better
+# scale of the logistic density of λ in training; uniform λ gives worse images and hardly better bounds
 WIDTH = 2.5
-# parts of that range whose error is known separately
+# number of parts of the range in which the error is estimated separately
 LEVELS = 50
-# periods of the time's waves, in halves of the range
+# periods of the time features, in halves of the range
 WAVES = (1, 2, 3, 4, 6, 8)
 
 
@@ -125,8 +125,8 @@ class Transition:
     """A step back from λ = `now` to `following`, the data themselves where that is infinite.
 
     q(z_s|z_t, x) = N(keep z_t + pull x, least I), and the model's p(z_s|z_t) = N(keep z_t + pull x̂, variance I) with
-    the variance that is best for the bound (Bao et al. 2022, arXiv 2201.06503, eq. 7): `least`, and what x̂ leaves open,
-    which `error`, the mean squared error of ε̂, says.
+    the variance that maximises the bound (Bao et al. 2022, arXiv 2201.06503, eq. 7): `least` plus the uncertainty of
+    x̂, from `error`, the mean squared error of ε̂.
     """
 
     now: float
@@ -154,7 +154,7 @@ class Diffusion(DeepModel):
     """DDPM on vectors, or on dequantised images scaled to [-1, 1].
 
     The network gives v = α ε - σ x (Salimans & Ho 2022, arXiv 2202.00512), from which x̂ and ε̂ follow at any noise
-    without a small divisor."""
+    level without division by a small number."""
 
     module: DiffusionNetworks
     representation = "dequantised"
@@ -261,13 +261,13 @@ class Diffusion(DeepModel):
         return draws.normal(rows, self.spec.dim)
 
     def from_latent(self, z: Tensor) -> Tensor:
-        """By DDIM, of a loaded replicate."""
+        """DDIM samples (S, B, D) of a loaded replicate for noise z (S, B, D)."""
         for transition in self.transitions(self.settings.ddim_steps):
             z = in_pieces(partial(self.deterministic, transition), z)
         return self.unscaled(z)
 
 
 def in_pieces(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """`function` of tensors (S, B, …), of fewer rows at once where memory does not suffice."""
+    """`function` of tensors (S, B, …), evaluated on fewer rows at once if it runs out of memory."""
     parts = evaluate_in_halves(lambda rows: function(*(tensor[:, rows] for tensor in tensors)), tensors[0].shape[1])
     return torch.cat(parts, 1)

@@ -15,7 +15,7 @@ from deepgen_bench.runtime.memory import evaluate_in_halves
 from deepgen_bench.training.optimisers import Adam, Optimiser
 from deepgen_bench.training.replicate_rng import ReplicateRNG
 
-# least probability of a bit that a Bernoulli decoder begins with
+# smallest initial probability of a pixel under a Bernoulli decoder
 RAREST = 1e-3
 # 2^FOLDS factors of at most 2 are multiplied before a logarithm is taken of them, for which float32 has room
 FOLDS = 4
@@ -44,8 +44,8 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
 def log_sigmoid_sum(t: Tensor) -> Tensor:
     """Σ log σ(t) over the last axis of a tensor that is overwritten and has no gradient.
 
-    log σ(t) = min(t, 0) - log(1 + exp(-|t|)), where the logarithm is taken once for many factors, each at most 2: of
-    importance weights it is the costliest part but for the products.
+    log σ(t) = min(t, 0) - log(1 + exp(-|t|)), where the logarithm is taken once for many factors, each at most 2: it
+    is the costliest part of importance weights except for the products.
     """
     low = t.clamp(max=0).sum(-1)
     factors = t.abs_().neg_().exp_().add_(1)
@@ -76,9 +76,10 @@ class VAE(DecoderModel):
         return VAENetworks(len(generators), self.spec.dim, log_tau, learned, encoder, self.up(generators, False))
 
     def fit_scale(self, train: np.ndarray) -> None:
-        """Images are seen around their mean, where the decoder begins.
+        """Centre images at the mean of the training images, where the decoder starts.
 
-        Around 0.5 most of an image is -1 everywhere, and all weights of the encoder's first layer move together.
+        Centred at 0.5, most pixels would be -1 in all images, and all weights of the encoder's first layer would move
+        together.
         """
         super().fit_scale(train)
         if levels := self.spec.levels:
