@@ -262,22 +262,22 @@ def test_steps_write_to_the_same_memory(small_settings, small_splits, name):
     model = make_model(name, small_settings(name), splits.spec, "cpu")
     data = TrainingData(splits.train, splits.validation)
     model.fit(data, [0], Streams(0, "d", "m"), 1, lambda *call: None)
-    course = TrainingState(model, len(model.module.shift))
-    course.advance(1.0)
+    training = TrainingState(model, len(model.module.shift))
+    training.advance(1.0)
 
     def places():
         # generators have states of their own, and the optimiser's count of steps is on the device where there is one
-        state = {key: tensor for key, tensor in course.state().items() if tensor.dim()}
+        state = {key: tensor for key, tensor in training.state().items() if tensor.dim()}
         kept = {key: tensor for key, tensor in state.items() if not key.startswith(("model.noise", "model.indices"))}
-        return {key: tensor.data_ptr() for key, tensor in (kept | course.tensors).items()} | {
-            "": course.taken.data_ptr()
+        return {key: tensor.data_ptr() for key, tensor in (kept | training.tensors).items()} | {
+            "": training.taken.data_ptr()
         }
 
     before = places()
-    course.advance(1.0)
-    within_a_step = {key for key in before if not key.startswith(("best.", "course.best"))}
-    course.evaluate(1)
-    course.advance(1.0)
+    training.advance(1.0)
+    within_a_step = {key for key in before if not key.startswith(("best.", "progress.best"))}
+    training.evaluate(1)
+    training.advance(1.0)
     after = places()
     assert within_a_step and all(before[key] == after[key] for key in within_a_step)
 
