@@ -49,14 +49,14 @@ class Store:
         """Raise `UserError` if the results folder was written by a version with another layout."""
         marker = self.root / "format.json"
         if marker.is_file():
-            found = read_json(marker)
+            format_here = read_json(marker)
         elif any((self.root / folder).exists() for folder in SHARED_FOLDERS):
-            found = "of an earlier version"
+            format_here = "of an earlier version"
         else:
             return
-        if found != FORMAT:
+        if format_here != FORMAT:
             raise UserError(
-                f"{self.root}: its format is {found}, that of this version of deepgen_bench is {FORMAT}; use another "
+                f"{self.root}: its format is {format_here}, that of this version of deepgen_bench is {FORMAT}; use another "
                 "results folder, or the version that wrote this one"
             )
 

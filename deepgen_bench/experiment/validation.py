@@ -21,17 +21,17 @@ def validated(cls: type[AnyModel], data: Any, key: str) -> AnyModel:
     try:
         model = cls.model_validate(data)
     except ValidationError as error:
-        faults = [(_key_of(data, fault, key), fault) for fault in error.errors()]
+        errors = [(_key_of(data, each, key), each) for each in error.errors()]
         # a misspelt key is reported before the key that is missing because of it
-        where, first = min(faults, key=lambda fault: fault[1]["type"] != "extra_forbidden")
+        where, first = min(errors, key=lambda located: located[1]["type"] != "extra_forbidden")
         if first["type"] == "extra_forbidden":
             raise UserError(
                 f"{where}: unknown key; valid: {', '.join(_fields_at(cls, first['loc'])) or 'none'}"
             ) from None
-        # each member of a union reports a fault of its own at the same key
-        messages = dict.fromkeys(fault["msg"][:1].lower() + fault["msg"][1:] for at, fault in faults if at == where)
-        found = "" if first["type"] == "missing" else f", found {shown(first['input'])}"
-        raise UserError(f"{where}: {' or '.join(messages)}{found}") from None
+        # each member of a union reports an error of its own at the same key
+        messages = dict.fromkeys(each["msg"][:1].lower() + each["msg"][1:] for at, each in errors if at == where)
+        value = "" if first["type"] == "missing" else f", found {shown(first['input'])}"
+        raise UserError(f"{where}: {' or '.join(messages)}{value}") from None
     _check_numbers(data, model.model_dump(), key)
     return model
 

@@ -205,15 +205,15 @@ class OnePassModel(DeepModel):
 
     def from_latent(self, z: Tensor) -> Tensor:
         _, *rest = self.draw(ReplicateRNG([0] * len(z), self.device), z.shape[1])
-        made = self.generate(z, *rest)
-        return made.get("mean", next(iter(made.values())))
+        outputs = self.generate(z, *rest)
+        return outputs.get("mean", next(iter(outputs.values())))
 
     def sample_block(self, draws: ReplicateRNG) -> dict[str, np.ndarray]:
         drawn = self.draw(draws, SAMPLE_ROWS)
 
         def stored(rows: slice) -> dict[str, np.ndarray]:
-            made = self.generate(*(part[:, rows] for part in drawn))
-            return {output: self.stored(x[0]) for output, x in made.items()}
+            outputs = self.generate(*(part[:, rows] for part in drawn))
+            return {output: self.stored(x[0]) for output, x in outputs.items()}
 
         pieces = evaluate_in_halves(stored, SAMPLE_ROWS)
         return {output: np.concatenate([piece[output] for piece in pieces]) for output in pieces[0]}

@@ -135,8 +135,8 @@ def reason_to_train(directory: Path, expected: dict[str, Any]) -> str:
     try:
         run = Replicate(directory)
         run.check_states()
-    except Damaged as found:
-        return str(found)
+    except Damaged as error:
+        return str(error)
     changed = [key.replace("_", " ") for key, value in expected.items() if run.info.get(key) != value]
     return f"{changed[0]} changed" if changed else ""
 

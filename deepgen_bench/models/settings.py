@@ -163,8 +163,9 @@ class DecoderSettings(TrainedSettings):
 def check_sides(network: str, spec: DataSpec) -> None:
     """Raise `UserError` for images that a network which halves their sides twice cannot take."""
     if any(side % 4 for side in spec.shape[1:]):
-        found = f"found {spec.shape[1:]}; valid here: mlp"
-        raise UserError(f"network: {network} needs height and width divisible by 4, {found}")
+        raise UserError(
+            f"network: {network} needs height and width divisible by 4, found {spec.shape[1:]}; valid here: mlp"
+        )
 
 
 def connections(widths: Sequence[int]) -> int:

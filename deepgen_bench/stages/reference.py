@@ -113,8 +113,8 @@ class Reference:
         for name, digest in content["files"].items():
             check_sha256(self.path / name, digest)
         if content["protocol_version"] != PROTOCOL_VERSION:
-            found = f"protocol_version {content['protocol_version']}, that of this version is {PROTOCOL_VERSION}"
-            raise UserError(f"{self.path}: {found}; the numbers are not comparable")
+            difference = f"protocol_version {content['protocol_version']}, that of this version is {PROTOCOL_VERSION}"
+            raise UserError(f"{self.path}: {difference}; the numbers are not comparable")
         self.platform: dict[str, Any] = content["platform"]
         self.runs: dict[str, dict[str, Any]] = content["runs"]
         self._experiment = content["experiment"]

@@ -49,9 +49,9 @@ class GMM(ClassicalModel):
         most = max(1, (len(train) - 1) // (train.shape[1] + 1))
         numbers = [k for k in self.settings.components if k <= most]
         if not numbers:
-            found = ", ".join(map(str, self.settings.components))
+            components = ", ".join(map(str, self.settings.components))
             raise UserError(
-                f"components: {found} for {len(train)} training examples; valid here: some of at most {most}"
+                f"components: {components} for {len(train)} training examples; valid here: some of at most {most}"
             )
         for k in numbers:
             mixture = self.mixture(k, seed)

@@ -254,8 +254,8 @@ class Diffusion(DeepModel):
         for transition in self.transitions(self.settings.steps):
             z = in_pieces(partial(self.ancestral, transition), z, draws.normal(SAMPLE_ROWS, self.spec.dim))
         ddim, ancestral = self.settings.outputs(self.spec.support)
-        made = {ddim: self.from_latent(first), ancestral: self.unscaled(z)}
-        return {output: self.stored(x[0]) for output, x in made.items()}
+        outputs = {ddim: self.from_latent(first), ancestral: self.unscaled(z)}
+        return {output: self.stored(x[0]) for output, x in outputs.items()}
 
     def draw_latent(self, draws: ReplicateRNG, rows: int) -> Tensor:
         return draws.normal(rows, self.spec.dim)
