@@ -160,7 +160,7 @@ def curve_by_definition(x: np.ndarray, y: np.ndarray, keep_x: np.ndarray, keep_y
 
 @pytest.mark.parametrize(("n", "m", "d"), [(200, 200, 5), (203, 151, 5), (41, 60, 1), (90, 80, 30), (25, 40, 60)])
 def test_curve_and_errors_by_definition(n: int, m: int, d: int) -> None:
-    """Errors from every group left out with everything computed anew."""
+    """Errors from every group left out with everything recomputed."""
     rng = np.random.default_rng(n)
     x, y = rng.standard_normal((n, d)) + 50, 1.5 * rng.standard_normal((m, d)) + 50
     curve = frechet_curve(x, y)

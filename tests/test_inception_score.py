@@ -51,7 +51,7 @@ def test_agrees_with_torch_fidelity(splits: int) -> None:
 
 @pytest.mark.parametrize("splits", [1, 4])
 def test_error_by_definition(splits: int) -> None:
-    """Delete-one jackknife within each part, everything computed anew; the parts are independent."""
+    """Delete-one jackknife within each part, everything recomputed; the parts are independent."""
     logits = 2 * np.random.default_rng(2).standard_normal((62, 5))
     squares = []
     for s in range(splits):

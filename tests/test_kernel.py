@@ -36,7 +36,7 @@ def estimates(kernel, x: np.ndarray, y: np.ndarray) -> Estimate:
 @pytest.mark.parametrize("kernel", [cubic, gaussian])
 @pytest.mark.parametrize(("n", "m", "d"), [(83, 71, 5), (40, 40, 1), (21, 300, 2), (5, 4, 3), (3, 50, 40)])
 def test_value_and_error_by_definition(kernel, n: int, m: int, d: int) -> None:
-    """The error from sums over groups is the jackknife with each group left out and everything computed anew."""
+    """The error from sums over groups is the jackknife with each group left out and everything recomputed."""
     rng = np.random.default_rng(n)
     x, y = rng.standard_normal((n, d)), rng.standard_normal((m, d)) + 0.3
     found = estimates(kernel, x, y)

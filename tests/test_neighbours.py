@@ -36,7 +36,7 @@ def by_definition(real: np.ndarray, generated: np.ndarray, k: int) -> list[float
 
 
 def check_definition(x: np.ndarray, y: np.ndarray, k: int) -> None:
-    """Values, and errors from every group left out of both with everything computed anew."""
+    """Values, and errors from every group left out of both with everything recomputed."""
     found = all_four(x, y, k)
     assert [estimate.value for estimate in found] == pytest.approx(by_definition(x, y, k), abs=1e-12)
     groups = min(20, len(x), len(y))
@@ -59,7 +59,7 @@ def test_values_and_errors_by_definition(n: int, m: int, d: int, k: int) -> None
 
 
 def test_errors_when_most_neighbours_are_in_one_group() -> None:
-    """Groups are every twentieth example, and here so are clusters: the list of near neighbours does not suffice."""
+    """Groups are every twentieth example, and here so are clusters: the list of near neighbours is too short."""
     rng = np.random.default_rng(0)
     cluster = np.arange(800) % 20
     x, y = (np.c_[100 * cluster, cluster % 3] + rng.standard_normal((800, 2)) for _ in range(2))

@@ -86,7 +86,7 @@ def test_another_device_reruns_nothing(finished: Project) -> None:
 
 # what changes
 
-# what is drawn from all measurements anew
+# outputs that are drawn again from all measurements
 DRAWN = {"aggregate": 1, "tables": 1, "report": 1}
 
 

@@ -56,8 +56,8 @@ class Store:
             return
         if format_here != FORMAT:
             raise UserError(
-                f"{self.root}: its format is {format_here}, that of this version of deepgen_bench is {FORMAT}; use another "
-                "results folder, or the version that wrote this one"
+                f"{self.root}: its format is {format_here}, that of this version of deepgen_bench is {FORMAT}; use "
+                "another results folder, or the version that wrote this one"
             )
 
     def claim(self) -> None:

@@ -66,7 +66,7 @@ class Held:
         def trains() -> bool:
             if slurm_job(job)["JobState"] != "RUNNING" or slurm_job(job)["Restarts"] != str(int(again)):
                 return False
-            # each attempt begins the log anew
+            # each attempt overwrites the log
             said = self.log.read_text() if self.log.is_file() else ""
             return sign in said and "stopped by SIGTERM" not in said
 
