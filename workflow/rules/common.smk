@@ -38,7 +38,7 @@ onstart:
     except UserError as error:
         sys.exit(f"error: {error}")
     handle_in_thread(signal.SIGTERM)
-    # below all that Snakemake says
+    # printed after the output of Snakemake
     atexit.register(lambda: print(*PLAN.failures(), sep="", end="", file=sys.stderr))
 
 
