@@ -199,11 +199,11 @@ def test_impossible_pairs_are_refused(small_settings, small_splits):
         small_settings("gan", network="conv").check("continuous")
     spec = replace(small_splits("digits").spec, shape=(1, 6, 8))
     with pytest.raises(UserError, match="divisible by 4"):
-        make_model("gan", small_settings("gan", network="conv"), spec, "cpu")
+        small_settings("gan", network="conv").check("image", spec)
     with pytest.raises(UserError, match="unet needs images"):
         small_settings("diffusion", network="unet").check("continuous")
     with pytest.raises(UserError, match="unet needs height and width divisible by 4, found \\(6, 8\\)"):
-        make_model("diffusion", small_settings("diffusion", network="unet"), spec, "cpu")
+        small_settings("diffusion", network="unet").check("image", spec)
     with pytest.raises(UserError, match="no density on binary data"):
         small_settings("diffusion").check("binary")
     with pytest.raises(UserError, match="bernoulli"):

@@ -21,7 +21,7 @@ def check_images(images: np.ndarray, levels: int, channels: tuple[int, ...]) -> 
     if images.size == 0:
         raise UserError(f"images: empty, shape {images.shape}")
     if images.max() >= levels:
-        raise UserError(f"images: a level of {images.max()}, valid are 0 to {levels - 1}")
+        raise UserError(f"images: the value {images.max()}; valid: 0 … {levels - 1}")
 
 
 @contextmanager
