@@ -179,7 +179,7 @@ def tables(
         Path | None, typer.Option(help="folder to write to; by default tables/ in the first folder")
     ] = None,
 ) -> None:
-    """Write comparison tables (CSV, Markdown, LaTeX) from metrics.csv alone."""
+    """Write comparison tables (CSV, Markdown, LaTeX) from the tables of finished experiments."""
     from deepgen_bench.report.data.experiments import published_in
     from deepgen_bench.report.data.paired import load_paired
     from deepgen_bench.report.tables.write import write_tables
