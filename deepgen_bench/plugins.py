@@ -41,8 +41,8 @@ class Settings(BaseModel):
 class Registry:
     """Names mapped to `module:attribute`, imported on first use.
 
-    An outside package adds a name with an entry point in the group `deepgen_bench.<kind>s`
-    (`deepgen_bench.datasets`, `deepgen_bench.models`, `deepgen_bench.metrics`).
+    An outside package adds a name with an entry point in the group `deepgen_bench.<kind>s`: `deepgen_bench.datasets`,
+    `.models`, `.metrics`, `.checks` (studies under `calibration`) or `.claims` (studies under `theory`).
     """
 
     def __init__(self, kind: str, targets: dict[str, str]):

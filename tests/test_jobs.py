@@ -9,9 +9,9 @@ from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.plan import Plan
 from deepgen_bench.experiment.store import Store
 from deepgen_bench.runtime.errors import UserError
-from deepgen_bench.stages.jobs import job
+from deepgen_bench.stages.jobs import folder_job, job
 from deepgen_bench.storage.failures import failures_since, read_failure, recorded_failure
-from deepgen_bench.storage.files import Damaged
+from deepgen_bench.storage.files import Damaged, write_digests
 
 
 @pytest.fixture
@@ -155,3 +155,34 @@ def test_a_damaged_file_invalidates_its_manifest_and_nothing_else(damaged, owner
     assert [path for path in every if not path.exists()] == ([removed] if removed else [])
     # what is gone already is no other error
     assert store.invalidate(path) == bool(removed)
+
+
+def test_a_job_of_folders_invalidates_what_is_damaged_in_any_of_them(tmp_path, store):
+    Plan(store.experiment, store.root).begin()
+    other = tmp_path / "copied"
+    other.mkdir()
+    for home in (store.home, other):
+        (home / "metrics.csv").write_text("a table")
+        write_digests(home / "aggregated.json", [home / "metrics.csv"])
+    (store.home / "metrics.csv").write_text("something else")
+    with pytest.raises(UserError) as caught, folder_job("tables", [store.home, other]):
+        pytest.fail("the job ran on a damaged table")
+    assert str(caught.value).startswith(f"{store.home / 'metrics.csv'}: ")
+    assert str(caught.value).endswith("; run snakemake again to rebuild it")
+    assert read_failure(store.home / "failures" / "tables.json") == str(caught.value)
+    assert not store.aggregated.exists()
+    # a copied folder without its experiment file is of no workflow here: nothing is removed from it
+    (other / "metrics.csv").write_text("something else")
+    with pytest.raises(Damaged), folder_job("tables", [other]):
+        pytest.fail("the job ran on a damaged table")
+    assert (other / "aggregated.json").exists()
+
+
+def test_a_job_of_folders_invalidates_damaged_figure_data(store):
+    Plan(store.experiment, store.root).begin()
+    figure_data = store.figure_data("digits")
+    figure_data.parent.mkdir(parents=True)
+    figure_data.touch()
+    with pytest.raises(UserError, match="run snakemake again to rebuild it$"), folder_job("report", [store.home]):
+        raise Damaged(figure_data.with_suffix(".npz"), "no such file")
+    assert not figure_data.exists()

@@ -1,7 +1,7 @@
 """Comparison tables: models against metrics, with the models in bold that no other is shown to beat."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -21,8 +21,12 @@ from deepgen_bench.report.tables.wording import ARROWS, MISSING, STATUSES, numbe
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.keys import RowLabel
 
-# the columns before the first metric
-LEAD = ("model", "seeds", "diverged")
+# the columns before the first metric: heading, and its cell in a row
+LEAD: dict[str, Callable[[Row, Emphasis], Cell]] = {
+    "model": lambda row, style: Cell(str(row.label), style, model=row.model),
+    "seeds": lambda row, style: Cell(str(row.seeds), style, value=row.seeds),
+    "diverged": lambda row, style: Cell(str(row.diverged), style, value=row.diverged),
+}
 
 
 def comparison_tables(rows: pd.DataFrame, checkpoint: str = "final", paired: pd.DataFrame | None = None) -> list[Table]:
@@ -90,8 +94,7 @@ def _table(
     lines = []
     for row, spreads in zip(rows, grid.cells, strict=True):
         style: Emphasis = "italic" if row.is_real else ""
-        lead = [Cell(str(row.label), style, model=row.model)]
-        lead += [Cell(str(count), style, value=count) for count in (row.seeds, row.diverged)]
+        lead = [cell(row, style) for cell in LEAD.values()]
         cells = [_cell(spread, row, spread in best) for spread, best in zip(spreads, comparisons.best, strict=True)]
         lines.append([*lead, *cells])
     return Table(
