@@ -180,7 +180,7 @@ def tables(
     ] = None,
 ) -> None:
     """Write comparison tables (CSV, Markdown, LaTeX) from the tables of finished experiments."""
-    from deepgen_bench.report.data.experiments import published_in
+    from deepgen_bench.report.data.experiments import file_in
     from deepgen_bench.report.data.paired import load_paired
     from deepgen_bench.report.tables.write import write_tables
     from deepgen_bench.stages.jobs import folder_job
@@ -188,9 +188,9 @@ def tables(
 
     home = folder[0].parent if folder[0].suffix == ".csv" else folder[0]
     default = home / ("tables" if checkpoint == "final" else f"tables_{checkpoint}")
-    published = published_in(home) if len(folder) == 1 else {}
+    file = file_in(home) if len(folder) == 1 else None
     with folder_job("tables", folder):
-        write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder), published)
+        write_tables(load_results(*folder), output or default, checkpoint, load_paired(*folder), file)
 
 
 @app.command(rich_help_panel=STAGE)
@@ -216,6 +216,18 @@ def report(
     with folder_job("report", folder):
         page, *figures = write_report(folder, output)
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, and {len(figures)} files of figures")
+
+
+@app.command(rich_help_panel=USER)
+def plan_seeds(folder: Folders, checkpoint: Checkpoint = "final") -> None:
+    """Print how many seeds would tell each model from the best one."""
+    from deepgen_bench.report.data.paired import load_paired
+    from deepgen_bench.report.tables.seeds import seeds_tables
+    from deepgen_bench.report.tables.write import show as render
+    from deepgen_bench.storage.results import load_results
+
+    width = shutil.get_terminal_size((120, 24)).columns
+    print(render(load_results(*folder), checkpoint, load_paired(*folder), width, seeds_tables))
 
 
 @app.command(rich_help_panel=USER)

@@ -233,8 +233,8 @@ def test_several_experiments_show_real_data_once_by_role(folder):
 
 
 def test_the_headline_table_ranks_by_role(folder):
-    rows = [*seeds([0.1, 0.2, 0.3], model="real", role="oracle"), *seeds([13, 14, 15], model="gan")]
-    rows += seeds([1, 2, 3], model="oracle", role="model")
+    rows = [*seeds([0.1, 0.2, 0.3], model="real", role="oracle"), *seeds([13, 14, 15, 16], model="gan")]
+    rows += seeds([1, 2, 3, 4], model="oracle", role="model")
     contents = contents_of(load([folder("one", [line | {"metric": "sliced_w2"} for line in rows])]))
     cells = {line[0].model: [cell.emphasis for cell in line] for line in contents.headline.rows}
     assert cells == {"real": ["italic", "italic"], "gan": ["", ""], "oracle": ["", "bold"]}

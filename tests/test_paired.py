@@ -127,7 +127,8 @@ def test_tables_use_what_aggregate_writes_and_say_when_they_cannot(measured, val
         (table,) = comparison_tables(load_results(home), **options)
         return {line[0].text for line in table.rows if line[3].emphasis == "bold"}, " ".join(table.notes)
 
-    assert bold(paired=paired)[0] == {"flow", "kde"} and "example by example" in bold(paired=paired)[1]
+    models, notes = bold(paired=paired)
+    assert models == {"flow", "kde"} and "differences of models on the same examples" in notes
     assert bold()[0] == set(values) and "as if on different test examples" in bold()[1]
     (home / "paired.csv").unlink()
     assert load_paired(home).empty and bold(paired=load_paired(home))[0] == set(values)

@@ -10,7 +10,7 @@ from tidy_rows import row, seeds
 
 from deepgen_bench.experiment.load import load_experiment
 from deepgen_bench.experiment.schema import PublishedEntry
-from deepgen_bench.report.data.experiments import published_in
+from deepgen_bench.report.data.experiments import ExperimentFile, file_in
 from deepgen_bench.report.data.sheet import sheets
 from deepgen_bench.report.tables.published import measurement, published_tables
 from deepgen_bench.report.tables.write import write_tables
@@ -80,10 +80,11 @@ def test_the_measurement_is_the_one_asked_for(frame):
 def test_tables_are_written_with_it(frame, tmp_path):
     rows = rows_of(frame)
     entry = ENTRY | {"values": {rows["dataset"].iloc[0]: {"gan": 2.5}}}
-    write_tables(rows, tmp_path, published={"somebody": PublishedEntry(**entry)})
+    file = ExperimentFile(tmp_path, "demo", [], [], {"somebody": PublishedEntry(**entry)}, {}, {})
+    write_tables(rows, tmp_path, file=file)
     assert "2.5" in (tmp_path / "published_somebody.md").read_text()
     assert r"\input{published_somebody.tex}" in (tmp_path / "_all.tex").read_text()
-    assert published_in(tmp_path) == {}
+    assert file_in(tmp_path) is None
 
 
 @pytest.mark.parametrize("path", REDUCED, ids=lambda path: path.stem)

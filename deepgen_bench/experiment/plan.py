@@ -143,10 +143,13 @@ class Plan:
         return canonical_json({"code": stage_identity("aggregate")})
 
     def tables(self) -> str:
-        return canonical_json({"code": stage_identity("tables"), "published": self.published()})
+        return canonical_json({"code": stage_identity("tables"), **self.shown()})
 
-    def published(self) -> dict[str, Any]:
-        return self.experiment.file.model_dump(mode="json")["published"]
+    def shown(self) -> dict[str, Any]:
+        """What the experiment file says for tables and the report alone."""
+        file = self.experiment.file.model_dump(mode="json")
+        quality = {label: entry["quality"] for label, entry in file["datasets"].items()}
+        return {"published": file["published"], "quality": quality}
 
     def figures(self, dataset: str) -> str:
         models = {model: self.store.model_code(model) for model in self.experiment.models}
@@ -157,7 +160,7 @@ class Plan:
         templates = resources.files("deepgen_bench.report.page") / "templates"
         digests = [sha256_of(Path(str(file))) for file in sorted(templates.iterdir(), key=lambda file: file.name)]
         code = stage_identity("report")
-        return canonical_json({"code": code, "templates": digests, "published": self.published()})
+        return canonical_json({"code": code, "templates": digests, **self.shown()})
 
     def manifests(self, dataset: str) -> list[Path]:
         """Manifests of all models trained on a dataset."""

@@ -3,9 +3,9 @@
 Settings of datasets, models, metrics and studies are mappings here; `load` parses them into their own classes.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.plugins import Settings, not_identity
@@ -14,12 +14,32 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+class Quality(Settings):
+    """The least quality of a replicate by one metric: `at_least` or `at_most` a value."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> "Quality":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("valid: either at_least or at_most")
+        return self
+
+    def holds(self, value: float) -> bool:
+        return value >= self.at_least if self.at_least is not None else value <= cast(float, self.at_most)
+
+    def __str__(self) -> str:
+        return f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+
+
 class DatasetEntry(Settings):
     """One dataset of the experiment.
 
     `dataset` is a registered name (by default the label), `settings` its settings. `budget` is the number of training
     examples that the generator or decoder of every model sees. `models` overrides hyper-parameters of models on this
-    dataset, `metrics` settings of sample metrics.
+    dataset, `metrics` settings of sample metrics. `quality` states by metric what a replicate must reach; the report
+    counts those that do not.
     """
 
     dataset: str | None = None
@@ -27,6 +47,7 @@ class DatasetEntry(Settings):
     budget: Annotated[int, Field(ge=1)]
     models: dict[Label, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Any]] = {}
+    quality: dict[str, Quality] = not_identity(default={})
 
 
 class ModelEntry(Settings):

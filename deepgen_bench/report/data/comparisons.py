@@ -3,27 +3,30 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from math import isfinite, isnan
+from math import hypot, isfinite
 
+import numpy as np
+
+from deepgen_bench.report.data.confidence_set import LEVEL, confidence_set
 from deepgen_bench.report.data.groups import Spread
 from deepgen_bench.report.data.metrics import LIKELIHOODS
 from deepgen_bench.report.data.paired import PairedErrors, pair_key
-from deepgen_bench.report.data.statistics import LEVEL, constant_samples, holm, t_test
 
 
 @dataclass
 class Comparisons:
-    """The results of all tests of a table.
+    """The results of the tests of a table.
 
-    By column, `best` holds the groups that no other is shown to beat, without bounds that do not lead (`leads`), and
-    `left_out` those without a spread over seeds or of status `suspect`. `count` is the number of tests; `paired` and
-    `unpaired` count the tests of likelihoods with and without paired errors. `ranked` says whether any column has a
-    direction, `repeated` whether some columns keep the result of another table.
+    By column, `best` holds the groups that are not told from the best one, without bounds that do not lead (`leads`),
+    and `left_out` those without a spread over seeds or of status `suspect`. `tested` is the number of columns tested,
+    `paired` that of columns whose tests know how much differences vary with the shared test set, and `unpaired` that of
+    likelihoods of which they know less (`test_variances`). `ranked` says whether any column has a direction, `repeated`
+    whether some columns keep the result of another table.
     """
 
     best: list[list[Spread]] = field(default_factory=list)
     left_out: list[list[Spread]] = field(default_factory=list)
-    count: int = 0
+    tested: int = 0
     paired: int = 0
     unpaired: int = 0
     ranked: bool = False
@@ -31,57 +34,53 @@ class Comparisons:
 
 
 def compare(columns: Sequence[Sequence[Spread]], errors: PairedErrors) -> Comparisons:
-    """Test every two models of every ranked column, with Holm's correction over the whole table.
+    """Find the models of every ranked column that are not told from its best one.
 
-    A column holds the groups that compete in it: those of models with a value, without real data.
-    All pairs are tested, not only those with the best mean: which mean is best is seen in the same data, so tests of
-    the best against the rest alone would reject too often (the largest difference of five equal models is the
-    difference of their extremes).
+    A column holds the groups that compete in it: those of models with a value, without real data. Each column is tested
+    by itself: in at most 5 % of columns a model that is as good as the best one is called worse.
     """
     result = Comparisons()
-    pairs: list[tuple[int, Spread, float]] = []  # column, the worse of two, p of their difference
-    for j, groups in enumerate(columns):
+    for groups in columns:
         tested = _tested(groups)
         ranked = direction_of(groups) in ("min", "max")
         several = ranked and len({group.group.model for group in groups}) > 1
         result.ranked |= ranked
         result.left_out.append([group for group in groups if several and not _is_testable(group)])
-        result.best.append(tested)
-        for a, b in combinations(tested, 2):
-            worse, better = sorted((a, b), key=_goodness)
-            pairs.append((j, worse, p_value(a, b, errors) if may_beat(better, worse) else 1.0))
-            if a.column.metric in LIKELIHOODS:
-                known = _key(a, b) in errors
-                result.paired, result.unpaired = result.paired + known, result.unpaired + (not known)
-    result.count = len(pairs)
-    adjusted = holm([p for _, _, p in pairs])
-    beaten = {(j, worse.group) for (j, worse, _), p in zip(pairs, adjusted, strict=True) if p <= LEVEL}
-    result.best = [
-        [group for group in best if (j, group.group) not in beaten and leads(group, groups)]
-        for j, (best, groups) in enumerate(zip(result.best, columns, strict=True))
-    ]
+        result.best.append([group for group in _not_beaten(tested, errors) if leads(group, groups)])
+        if tested:
+            pairs = [_key(a, b) in errors for a, b in combinations(tested, 2)]
+            result.tested += 1
+            result.paired += any(pairs)
+            result.unpaired += tested[0].column.metric in LIKELIHOODS and not all(pairs)
     return result
 
 
-def p_value(a: Spread, b: Spread, errors: PairedErrors) -> float:
-    """Two-sided p of the difference of two means over independent seeds; 1 where a standard error is unknown.
+def _not_beaten(groups: Sequence[Spread], errors: PairedErrors) -> list[Spread]:
+    """The groups that no other is shown to beat: for each kind of number the confidence set among what may beat it."""
+    kept = []
+    for each in dict.fromkeys(map(kind, groups)):
+        of_kind = next(group for group in groups if kind(group) == each)
+        rivals = [group for group in groups if kind(group) == each or may_beat(group, of_kind)]
+        sign = -1 if of_kind.direction == "max" else 1
+        values = [sign * np.array(list(group.values.values())) for group in rivals]
+        p_values = confidence_set(values, test_variances(rivals, errors))
+        kept += [group for group, p in zip(rivals, p_values, strict=True) if p > LEVEL and kind(group) == each]
+    return [group for group in groups if group in kept]
 
-    The test is Welch's. Likelihoods are means over examples as well, so their difference also varies with the n test
-    examples: by the paired standard error in `errors`, or else by √(se_a² + se_b²), which is larger where examples
-    that are hard for one model are hard for the other. Variation that seeds and examples share is counted twice, which
-    is conservative. If both models give the same number for every seed, there is no variance to test with, and p is
-    that of `constant_samples`.
+
+def test_variances(groups: Sequence[Spread], errors: PairedErrors) -> np.ndarray | None:
+    """Variances (k, k) of the differences between k groups due to the test set that they share; None if unknown.
+
+    The paired errors in `errors` where they are known. Otherwise, for likelihoods, se_a² + se_b², which is larger where
+    examples that are hard for one model are hard for the other.
     """
-    variances = [a.sd**2 / a.n_seeds, b.sd**2 / b.n_seeds]
-    degrees = [a.n_seeds - 1, b.n_seeds - 1]
-    if a.column.metric in LIKELIHOODS:
-        paired = errors.get(_key(a, b))
-        variances.append(a.std_error**2 + b.std_error**2 if paired is None else paired**2)
-        degrees.append(max((a.column.n_real or 2) - 1, 1))
-    if not any(variances):
-        return constant_samples(a.mean - b.mean, a.n_seeds, b.n_seeds)
-    p = t_test(a.mean - b.mean, variances, degrees)
-    return 1.0 if isnan(p) else p
+    variances = np.zeros((len(groups), len(groups)))
+    for (i, a), (j, b) in combinations(enumerate(groups), 2):
+        error = errors.get(_key(a, b))
+        if error is None:
+            error = hypot(a.std_error, b.std_error) if a.column.metric in LIKELIHOODS else 0.0
+        variances[i, j] = variances[j, i] = error**2
+    return variances if variances.any() else None
 
 
 def direction_of(groups: Sequence[Spread]) -> str:
@@ -130,7 +129,8 @@ def is_suspect(group: Spread) -> bool:
 
 
 def _is_testable(group: Spread) -> bool:
-    return isfinite(group.half_width) and not is_suspect(group)
+    known = isfinite(group.std_error) or group.column.metric not in LIKELIHOODS
+    return isfinite(group.half_width) and known and not is_suspect(group)
 
 
 def _tested(groups: Sequence[Spread]) -> list[Spread]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepgen_bench.experiment.schema import PublishedEntry
+from deepgen_bench.experiment.schema import PublishedEntry, Quality
 from deepgen_bench.experiment.validation import validated
 from deepgen_bench.report.data.figure_data import DatasetFigures, load_figure_data
 from deepgen_bench.report.data.paired import load_paired
@@ -29,6 +29,7 @@ class ExperimentFile:
     theory: list[str]
     calibration: list[str]
     published: dict[str, PublishedEntry]
+    quality: dict[str, dict[str, Quality]]
     resolved: dict[str, Any]
 
     @classmethod
@@ -40,13 +41,20 @@ class ExperimentFile:
             label: validated(PublishedEntry, entry, f"{path}: published.{label}")
             for label, entry in resolved.get("published", {}).items()
         }
+        quality = {
+            label: {
+                metric: validated(Quality, limit, f"{path}: datasets.{label}.quality.{metric}")
+                for metric, limit in entry.get("quality", {}).items()
+            }
+            for label, entry in resolved.get("datasets", {}).items()
+        }
         theory, calibration = list(resolved.get("theory", {})), list(resolved.get("calibration", {}))
-        return cls(home, resolved["name"], theory, calibration, published, resolved)
+        return cls(home, resolved["name"], theory, calibration, published, quality, resolved)
 
 
-def published_in(home: Path) -> dict[str, PublishedEntry]:
-    """The published numbers in an experiment folder; none in a folder without `experiment.json`."""
-    return ExperimentFile.read(home).published if (home / "experiment.json").is_file() else {}
+def file_in(home: Path) -> ExperimentFile | None:
+    """The experiment file in a folder; None without one, as where only `metrics.csv` was copied."""
+    return ExperimentFile.read(home) if (home / "experiment.json").is_file() else None
 
 
 @dataclass

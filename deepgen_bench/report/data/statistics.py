@@ -1,7 +1,7 @@
 """Student's t over seeds: an interval for a mean, a test of a difference, and Holm's correction for many tests."""
 
 from collections.abc import Sequence
-from math import comb, sqrt
+from math import sqrt
 
 import numpy as np
 
@@ -29,11 +29,6 @@ def t_test(difference: float, variances: Sequence[float], degrees: Sequence[floa
     total = v.sum()
     degrees_of_sum = 1.0 if (f[v > 0] == 1).any() else 1 / np.sum((v / total) ** 2 / f)
     return float(2 * stdtr(degrees_of_sum, -abs(difference) / sqrt(total)))
-
-
-def constant_samples(difference: float, n: int, m: int) -> float:
-    """Two-sided p of Fisher's permutation test of two samples of `n` and `m` values, each constant."""
-    return min(1.0, 2 / comb(n + m, n)) if difference else 1.0
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -14,6 +14,8 @@ from deepgen_bench.report.figures.figure import Figure
 from deepgen_bench.report.tables.comparison import tables_of_sheets
 from deepgen_bench.report.tables.cost import cost_table
 from deepgen_bench.report.tables.render import Table
+from deepgen_bench.report.tables.replicates import replicate_table
+from deepgen_bench.report.tables.seeds import seeds_table
 
 CHECKPOINT = "final"
 
@@ -43,6 +45,7 @@ def sections_of(experiments: Experiments) -> tuple[list[Section], list[Table]]:
     results = experiments.results
     by_dataset = sheets(results.rows, CHECKPOINT)
     errors = paired_errors(results.paired, experiments.name, CHECKPOINT)
+    quality = {dataset: limits for file in experiments.files for dataset, limits in file.quality.items()}
     tables = tables_of_sheets(by_dataset, errors, CHECKPOINT)
     palette = Palette(experiments.models, experiments.real)
     sections = []
@@ -50,6 +53,8 @@ def sections_of(experiments: Experiments) -> tuple[list[Section], list[Table]]:
         figure_data = results.figures.get(dataset)
         of_dataset = [table for table in tables if table.dataset == dataset]
         headline = _headline(sheet, of_dataset[0])
+        further = replicate_table(dataset, sheet, quality.get(dataset, {})), seeds_table(dataset, sheet, errors)
+        of_dataset[1:1] = [table for table in further if table]
         if figure_data is not None:
             of_dataset.append(cost_table(dataset, figure_data))
         figures = [figure for figure in _figures(dataset, sheet, figure_data, palette) if not figure.empty]

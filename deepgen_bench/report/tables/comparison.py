@@ -1,4 +1,4 @@
-"""Comparison tables: models against metrics, with the models in bold that no other is shown to beat."""
+"""Comparison tables: models against metrics, with the models in bold that are not told from the best one."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,8 @@ def comparison_tables(rows: pd.DataFrame, checkpoint: str = "final", paired: pd.
     For each dataset there is `<dataset>` with measurements at their largest K and n against held-out data and, where
     they have further columns, `<dataset>_latent`, `<dataset>_parzen`, `<dataset>_sample_size` and
     `<dataset>_memorisation`; `ranks` over all datasets comes last. Checkpoint `best` uses the final one of models that
-    have no other. Models that no other is shown to beat are bold, real data never. Errors: `UserError` if `rows` are of
-    several experiments.
+    have no other. Models that are not told from the best one are bold, real data never. Errors: `UserError` if `rows`
+    are of several experiments.
     """
     if len(names := rows["experiment"].unique()) > 1:
         raise UserError(f"rows of {len(names)} experiments ({', '.join(names)}); valid: those of one")

@@ -1,12 +1,14 @@
 """The notes below a table: how to read it, how its numbers were obtained, and what went wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import TypeVar
 
 from deepgen_bench.report.data.comparisons import Comparisons, is_suspect
 from deepgen_bench.report.data.groups import Comparable, Spread
 from deepgen_bench.report.data.headings import IN_HEADING
 from deepgen_bench.report.data.metrics import OVER_EXAMPLES
+from deepgen_bench.report.data.power import FEWEST
 from deepgen_bench.report.data.sheet import Grid, Row, Sheet
 from deepgen_bench.report.data.statistics import LEVEL
 from deepgen_bench.report.tables.wording import (
@@ -64,10 +66,10 @@ def _checkpoint(sheet: Sheet, rows: Sequence[Row], checkpoint: str) -> str:
 
 def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterator[str]:
     """What bold means, which tests it rests on, and which models they leave out."""
-    if comparisons.count:
+    if comparisons.tested:
         yield (
-            f"Bold (*): no other model is shown to be better, at {LEVEL * 100:g} % over the whole table (Welch's "
-            f"t-test over seeds for every two models, Holm's correction for all {comparisons.count} tests)."
+            f"Bold (*): the models that are not told from the best one, column by column at {LEVEL * 100:g} % (model "
+            "confidence set, by permutation tests of the ranks of all replicates)."
         )
         if comparisons.repeated:
             yield "Columns that also stand in the comparison table are bold as there."
@@ -75,23 +77,30 @@ def _tests(names: Sequence[str], comparisons: Comparisons) -> Iterator[str]:
         yield "Bold (*): as in the comparison table."
     elif comparisons.ranked:
         yield "Nothing is bold: too few models with at least two seeds to compare."
-    if min((group.n_seeds for column in comparisons.best for group in column), default=0) == 2:
-        yield "Two seeds are too few: a test with one degree of freedom tells almost no models apart."
+    if (seeds := min((group.n_seeds for column in comparisons.best for group in column), default=FEWEST)) < FEWEST:
+        yield f"{seeds} seeds are too few to tell two models from each other; {FEWEST} can."
     yield "↑: larger is better. ↓: smaller is better. No arrow: not ranked."
     if comparisons.paired:
-        yield "Likelihoods are compared over seeds and, example by example, over the test examples that models share."
+        yield "The tests also cover which test examples were drawn, by the differences of models on the same examples."
     if comparisons.unpaired:
         yield (
-            f"Where per-example values are missing ({comparisons.unpaired} {plural(comparisons.unpaired, 'test')}), "
-            "likelihoods are compared as if on different test examples, which detects fewer differences."
+            "Where values of single examples are missing, likelihoods are compared as if on different test examples, "
+            "which detects fewer differences."
         )
     left_out = [
-        (f"{'suspect' if is_suspect(group) else 'fewer than two seeds with a finite value'}: {group.group.model}", name)
+        (f"{_why_left_out(group)}: {group.group.model}", name)
         for name, groups in zip(names, comparisons.left_out, strict=True)
         for group in groups
     ]
-    for model, columns in _grouped(left_out if comparisons.count else []):
+    for model, columns in _grouped(left_out if comparisons.tested else []):
         yield f"Not compared, {model} in {', '.join(columns)}."
+
+
+def _why_left_out(group: Spread) -> str:
+    if is_suspect(group):
+        return "suspect"
+    known = isfinite(group.half_width)
+    return "without a standard error" if known else "fewer than two seeds with a finite value"
 
 
 def _columns(grid: Grid, names: Sequence[str]) -> Iterator[str]:

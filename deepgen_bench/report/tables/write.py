@@ -1,16 +1,18 @@
 """Write the tables of an experiment to files, or show them in a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from deepgen_bench.experiment.schema import PublishedEntry
+from deepgen_bench.report.data.experiments import ExperimentFile
 from deepgen_bench.report.data.sheet import sheets
 from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.report.tables.published import published_tables
-from deepgen_bench.report.tables.render import to_csv, to_document, to_latex, to_markdown, to_text
+from deepgen_bench.report.tables.render import Table, to_csv, to_document, to_latex, to_markdown, to_text
+from deepgen_bench.report.tables.replicates import replicate_table
+from deepgen_bench.report.tables.seeds import seeds_tables
 from deepgen_bench.storage.files import write_text
 
 
@@ -19,16 +21,21 @@ def write_tables(
     directory: Path,
     checkpoint: str = "final",
     paired: pd.DataFrame | None = None,
-    published: Mapping[str, PublishedEntry] | None = None,
+    file: ExperimentFile | None = None,
 ) -> list[Path]:
-    """Write every table of `comparison_tables` and `published_tables` as `<name>.csv`, `.md` and `.tex` in `directory`.
+    """Write every table as `<name>.csv`, `.md` and `.tex` in `directory`, and a LaTeX document of all as `_all.tex`.
 
-    `_all.tex` is a LaTeX document of all of them. Returns the paths written.
+    These are the comparison tables, those of replicates and of seeds, and for the published numbers in `file`, the
+    experiment's, a table each. Returns the paths written.
     """
     paths = []
+    by_dataset = sheets(rows, checkpoint)
+    quality = file.quality if file else {}
+    replicates = [replicate_table(dataset, sheet, quality.get(dataset, {})) for dataset, sheet in by_dataset.items()]
     tables = comparison_tables(rows, checkpoint, paired)
-    if published:
-        tables += published_tables(sheets(rows, checkpoint), published)
+    tables += [table for table in replicates if table]
+    tables += seeds_tables(rows, checkpoint, paired)
+    tables += published_tables(by_dataset, file.published if file else {})
     for table in tables:
         for suffix, render in ((".csv", to_csv), (".md", to_markdown), (".tex", to_latex)):
             paths.append(directory / f"{table.name}{suffix}")
@@ -39,12 +46,21 @@ def write_tables(
     return paths
 
 
-def show(rows: pd.DataFrame, checkpoint: str = "final", paired: pd.DataFrame | None = None, width: int = 120) -> str:
-    """The tables of all experiments in `rows` for a terminal of `width` characters; a note is given once."""
+def show(
+    rows: pd.DataFrame,
+    checkpoint: str = "final",
+    paired: pd.DataFrame | None = None,
+    width: int = 120,
+    make: Callable[..., list[Table]] = comparison_tables,
+) -> str:
+    """The tables that `make` makes of each experiment in `rows`, for a terminal of `width` characters.
+
+    A note is given once.
+    """
     parts = []
     shown: set[str] = set()
     for experiment, group in rows.groupby("experiment", sort=False):
-        for table in comparison_tables(group, checkpoint, paired):
+        for table in make(group, checkpoint, paired):
             new = [note for note in table.notes if note not in shown]
             shown.update(new)
             title = f"{experiment} / {table.full_title}"
