@@ -156,12 +156,10 @@ def test_no_bound_is_bold_over_a_value_that_it_does_not_exceed(models, direction
 def test_a_model_with_a_wide_spread_saves_no_other():
     wide = spread("wide", [2.0, 10.0, 6.0, 1.0, 14.0], direction="max")
     narrow = np.array([-0.01, 0.0, 0.01, 0.02, -0.02])
-    cells = {"good": 6.0, "also good": 6.001, "bad": 3.0}
-    assert best(wide, *(spread(m, value + narrow, direction="max") for m, value in cells.items())) == {
-        "wide",
-        "good",
-        "also good",
-    }
+    narrow_models = [
+        spread(m, value + narrow, direction="max") for m, value in (("a", 6.0), ("b", 6.001), ("c", 6.002))
+    ]
+    assert best(wide, *narrow_models, spread("bad", 3.0 + narrow, direction="max")) == {"wide", "a", "b", "c"}
 
 
 def test_a_model_with_one_seed_is_left_out():

@@ -57,9 +57,8 @@ def test_equal_models_are_told_apart_in_at_most_5_percent_of_columns(noise, k, s
     rng = np.random.default_rng(0)
     # a model is removed if and only if the first test rejects
     rejected = np.mean([equality_p_value(noise(rng, k, seeds)) <= LEVEL for _ in range(TABLES)])
-    # two standard errors of a share of 5 %; three seeds and spreads that differ by a factor of four reach 6 %
-    limit = (0.06 if seeds == 3 and noise in (unequal, skewed_unequal) else 0.05) + 2 * np.sqrt(0.05 * 0.95 / TABLES)
-    assert rejected <= limit
+    # up to two standard errors of a share of 5 %
+    assert rejected <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / TABLES)
     if noise is normal and k > 2:
         assert rejected >= 0.025 - 2 * np.sqrt(0.025 * 0.975 / TABLES)
 
@@ -85,7 +84,7 @@ def test_a_collapsed_replicate_hides_neither_the_best_model_nor_the_others():
     assert 0 in kept(values)
 
 
-@pytest.mark.parametrize(("k", "seeds"), [(3, 3), (12, 3), (2, 4), (2, 5), (12, 5), (12, 10)])
+@pytest.mark.parametrize(("k", "seeds"), [(3, 4), (12, 3), (2, 4), (2, 5), (12, 5), (12, 10)])
 def test_a_difference_that_never_varies_is_found(k, seeds):
     values = np.full((k, seeds), -25.0)
     values[0] = 0  # none of 25 modes, in every replicate
