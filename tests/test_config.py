@@ -28,7 +28,7 @@ BAD = {
     "top": ("bugdet: 3", "bugdet: unknown key; valid: base_seed, calibration, checkpoint_seconds, datasets, device,"),
     "dataset entry": (
         "datasets: {digits: {bugdet: 3}}",
-        "datasets.digits.bugdet: unknown key; valid: budget, dataset, metrics, models, settings",
+        "datasets.digits.bugdet: unknown key; valid: budget, dataset, metrics, models, quality, settings",
     ),
     "dataset settings": (
         "datasets: {gaussian_ring: {budget: 3, settings: {modes: 8}}}",
@@ -111,9 +111,12 @@ BAD = {
     "k not dividing": ("likelihood: {k: [1, 4, 10]}", "likelihood.k: ascending numbers that each divide the next"),
     "k repeated": ("likelihood: {k: [1, 1]}", "likelihood.k: ascending numbers that each divide the next"),
     # labels become folders
-    "label with a slash": ("models: {a/b: {model: vae}}", "models.a/b: string should match pattern"),
+    "label with a slash": ("models: {a/b: {model: vae}}", "models.a/b: valid: up to 40 characters, no slash, brace"),
+    "hidden label": ("models: {.a: {model: vae}}", "models..a: valid: up to 40 characters"),
+    "label like an option": ("models: {--all: {model: vae}}", "models.--all: valid: up to 40 characters"),
+    "label with a brace": ('models: {"{a}": {model: vae}}', "models.{a}: valid: up to 40 characters"),
     "label upwards": ("datasets: {..: {dataset: digits, budget: 3}}", "datasets...: string should match pattern"),
-    "label of two lines": ('models: {"a\\nb": {model: vae}}', r"models.'a\nb': string should match pattern"),
+    "label of two lines": ('models: {"a\\nb": {model: vae}}', r"models.'a\nb': valid: up to 40 characters"),
     "name with a slash": ("name: ../trial", "name: string should match pattern"),
     "name of the store": ("name: runs", "name: runs is a folder that experiments share; valid: any other name"),
     # what does not go together
@@ -138,6 +141,12 @@ BAD = {
         "metrics.fidelity on datasets.npz: extractors: classifier does not work on images without labels",
     ),
 }
+
+
+@pytest.mark.parametrize("label", ["NA", "null", "oracle", "C++", "a, b", "ours (large), 100 %", "é", "$x_1$", "'"])
+def test_any_name_that_a_folder_can_have_may_name_a_model(label):
+    trial = yaml.safe_load(BASE) | {"models": {label: {"model": "gaussian"}}}
+    assert list(load_experiment(trial).models) == [label]
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD)

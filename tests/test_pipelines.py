@@ -37,7 +37,11 @@ def test_two_experiments_share_the_store_and_rerun_nothing_of_each_other(copy: P
 
 def test_two_pipelines_at_once(copy: Project) -> None:
     """Of one experiment the second ends with one line; of two that overlap both end, and nothing is trained twice."""
-    small = {"models": {"vae": {}, "gan": {}}, "datasets": {"gaussian_ring": QUICK["datasets"]["gaussian_ring"]}}
+    awkward = "it's C++, 100 % $x_1$ [*]"
+    small = {
+        "models": {"vae": {}, awkward: {"model": "gan"}},
+        "datasets": {"gaussian_ring": QUICK["datasets"]["gaussian_ring"]},
+    }
     small |= {"metrics": {"transport": {"n": 100}}, "likelihood": None, "seeds": [3, 4]}
     for name in ("one", "two"):
         (copy.folder / f"{name}.yaml").write_text(yaml.safe_dump(QUICK | small | {"name": name}))
@@ -57,7 +61,7 @@ def test_two_pipelines_at_once(copy: Project) -> None:
     )
     assert "Traceback" not in said[2]
     logs = "".join(path.read_text() for path in copy.folder.glob("results/*/logs/train/**/*.log"))
-    for model in ("vae", "gan"):
+    for model in ("vae", awkward):
         for seed in (3, 4):
             assert logs.count(f"gaussian_ring/{model} seed {seed}: not trained yet") == 1
     one, two = (pd.read_csv(copy.folder / "results" / name / "metrics.csv") for name in ("one", "two"))

@@ -3,14 +3,25 @@
 Settings of datasets, models, metrics and studies are mappings here; `load` parses them into their own classes.
 """
 
+import re
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.plugins import Settings, not_identity
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+
+
+def _model_label(label: str) -> str:
+    if not re.fullmatch(r"[^\s./\\{}\x00-\x1f-][^/\\{}\x00-\x1f]{0,39}", label):
+        raise ValueError("valid: up to 40 characters, no slash, brace or line break, no blank, dot or hyphen in front")
+    return label
+
+
+ModelLabel = Annotated[str, AfterValidator(_model_label)]
+"""A model may have any name that a folder can have: `C++`, `NA`, `ours (large), 2 GPUs`."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -45,7 +56,7 @@ class DatasetEntry(Settings):
     dataset: str | None = None
     settings: dict[str, Any] = {}
     budget: Annotated[int, Field(ge=1)]
-    models: dict[Label, dict[str, Any]] = {}
+    models: dict[ModelLabel, dict[str, Any]] = {}
     metrics: dict[str, dict[str, Any]] = {}
     quality: dict[str, Quality] = not_identity(default={})
 
@@ -104,7 +115,7 @@ class PublishedEntry(Settings):
     metric: str
     variant: dict[str, str | int] = {}
     reference_split: Literal["test", "train"] = "test"
-    values: dict[Label, dict[Label, float | tuple[float, float]]]
+    values: dict[Label, dict[ModelLabel, float | tuple[float, float]]]
     spread: str = "published without one"
     differences: tuple[Difference, ...] = ()
 
@@ -125,7 +136,7 @@ class ExperimentFile(Settings):
     checkpoint_seconds: float = not_identity(default=60.0, ge=0)
     samples: Annotated[int, Field(ge=2, lt=10**9)] = 10_000
     datasets: Annotated[dict[Label, DatasetEntry], Field(min_length=1)]
-    models: Annotated[dict[Label, ModelEntry], Field(min_length=1)]
+    models: Annotated[dict[ModelLabel, ModelEntry], Field(min_length=1)]
     metrics: dict[str, dict[str, Any]] = {
         family: {} for family in ("fidelity", "transport", "two_sample", "modes", "memorisation")
     }

@@ -1,6 +1,7 @@
 """Check the experiment before anything runs, and define what the rules share. Imports no torch."""
 
 import atexit
+import re
 import signal
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ onerror:
 
 wildcard_constraints:
     dataset="|".join(PLAN.experiment.datasets),
-    model="|".join(PLAN.experiment.models),
+    model="|".join(map(re.escape, PLAN.experiment.models)),
     block=r"\d+",
     kind="|".join(PLAN.experiment.studies),
     study="|".join(label for entries in PLAN.experiment.studies.values() for label in entries) or "none",

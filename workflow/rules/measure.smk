@@ -20,7 +20,7 @@ rule extractor:
         experiment=EXPERIMENT,
         identity=extractor_identity,
     shell:
-        "deepgen-bench extractor {params.experiment} --dataset {wildcards.dataset} > {log} 2>&1"
+        "deepgen-bench extractor {params.experiment} --dataset {wildcards.dataset} > {log:q} 2>&1"
 
 
 rule measure:
@@ -46,8 +46,8 @@ rule measure:
         experiment=EXPERIMENT,
         identity=sample_identity,
     shell:
-        "deepgen-bench measure {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --block {wildcards.block} > {log} 2>&1"
+        "deepgen-bench measure {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model:q}"
+        " --block {wildcards.block} > {log:q} 2>&1"
 
 
 rule likelihood:
@@ -73,5 +73,5 @@ rule likelihood:
         experiment=EXPERIMENT,
         identity=lambda wildcards: PLAN.likelihood(int(wildcards.block)),
     shell:
-        "deepgen-bench likelihood {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --block {wildcards.block} > {log} 2>&1"
+        "deepgen-bench likelihood {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model:q}"
+        " --block {wildcards.block} > {log:q} 2>&1"

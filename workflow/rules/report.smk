@@ -19,7 +19,7 @@ rule aggregate:
         experiment=EXPERIMENT,
         identity=PLAN.aggregate(),
     shell:
-        "deepgen-bench aggregate {params.experiment} > {log} 2>&1"
+        "deepgen-bench aggregate {params.experiment} > {log:q} 2>&1"
 
 
 rule tables:
@@ -44,7 +44,7 @@ rule tables:
         home=HOME,
         identity=PLAN.tables(),
     shell:
-        "deepgen-bench tables {params.home} > {log} 2>&1"
+        "deepgen-bench tables {params.home} > {log:q} 2>&1"
 
 
 rule figures:
@@ -67,7 +67,7 @@ rule figures:
         experiment=EXPERIMENT,
         identity=figures_identity,
     shell:
-        "deepgen-bench figures {params.experiment} --dataset {wildcards.dataset} > {log} 2>&1"
+        "deepgen-bench figures {params.experiment} --dataset {wildcards.dataset} > {log:q} 2>&1"
 
 
 rule report:
@@ -93,4 +93,4 @@ rule report:
         home=HOME,
         identity=PLAN.report(),
     shell:
-        "deepgen-bench report {params.home} > {log} 2>&1"
+        "deepgen-bench report {params.home} > {log:q} 2>&1"

@@ -17,7 +17,7 @@ rule prepare:
         experiment=EXPERIMENT,
         identity=prepare_identity,
     shell:
-        "deepgen-bench prepare {params.experiment} --dataset {wildcards.dataset} > {log} 2>&1"
+        "deepgen-bench prepare {params.experiment} --dataset {wildcards.dataset} > {log:q} 2>&1"
 
 
 rule train:
@@ -40,5 +40,5 @@ rule train:
         experiment=EXPERIMENT,
         identity=train_identity,
     shell:
-        "deepgen-bench train {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --block {wildcards.block} > {log} 2>&1"
+        "deepgen-bench train {params.experiment} --dataset {wildcards.dataset} --model {wildcards.model:q}"
+        " --block {wildcards.block} > {log:q} 2>&1"

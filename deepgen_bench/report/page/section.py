@@ -32,7 +32,7 @@ class Section:
 
     @property
     def unbeaten(self) -> list[tuple[str, list[str]]]:
-        """For each headline column, the models that no other is shown to beat."""
+        """For each headline column, the models that are not told from the best one."""
         names = self.headline.header[1:]
         best = [
             [row[0].text for row in self.headline.rows if row[i].emphasis == "bold"] for i in range(1, len(names) + 1)
