@@ -58,7 +58,7 @@ NOISES: dict[str, Callable[[np.random.Generator, int, int], Values]] = {
 
 
 def by_confidence_set(values: Values) -> np.ndarray:
-    return confidence_set(values) > LEVEL
+    return confidence_set(list(values)) > LEVEL
 
 
 def by_welch(values: Values) -> np.ndarray:

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from deepgen_bench.metrics.likelihood.settings import LikelihoodSettings
 from deepgen_bench.plugins import Settings, not_identity
@@ -16,7 +17,8 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
 
 def _model_label(label: str) -> str:
     if not re.fullmatch(r"[^\s./\\{}\x00-\x1f-][^/\\{}\x00-\x1f]{0,39}", label):
-        raise ValueError("valid: up to 40 characters, no slash, brace or line break, no blank, dot or hyphen in front")
+        valid = "valid: up to 40 characters, no slash, brace or line break, no blank, dot or hyphen in front"
+        raise PydanticCustomError("label", valid)
     return label
 
 
@@ -34,7 +36,7 @@ class Quality(Settings):
     @model_validator(mode="after")
     def _has_one_limit(self) -> "Quality":
         if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("valid: either at_least or at_most")
+            raise PydanticCustomError("limit", "valid: either at_least or at_most")
         return self
 
     def holds(self, value: float) -> bool:
