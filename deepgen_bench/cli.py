@@ -295,7 +295,7 @@ def score(
     weights: Annotated[
         Path | None, typer.Option(help="file with the extractor's weights, instead of a download")
     ] = None,
-    n: Annotated[int | None, typer.Option(help="use the first n of both")] = None,
+    n: Annotated[int | None, typer.Option(help="use a random subset of at most n of each")] = None,
     output: Annotated[Path | None, typer.Option(help="also write a CSV file")] = None,
 ) -> None:
     """Score your own samples; needs no experiment."""

@@ -16,7 +16,7 @@ def saved_array(array: Any, name: str = "x.npy") -> Write:
     return lambda folder: np.save(folder / name, array)
 
 
-VECTORS, VALUES = np.random.default_rng(0).standard_normal((40, 2)), np.zeros(30)
+VECTORS, VALUES = np.random.default_rng(0).standard_normal((40, 2)), np.arange(30.0)
 WITH_VALUES = {"log_likelihoods": "y.npy", "bound": "exact", "representation": "dequantised"}
 # the dataset, what writes the files, the settings, and parts of the line: what `check` knows, and what `prepare` does
 HEADERS: dict[str, tuple[str, Write, dict[str, Any], list[str]]] = {
@@ -34,7 +34,7 @@ HEADERS: dict[str, tuple[str, Write, dict[str, Any], list[str]]] = {
         {"samples": "images"},
         ["images: a folder, and the dataset holds vectors; valid: a .npy or .npz file"],
     ),
-    "an empty folder": ("digits", lambda f: (f / "x").mkdir(), {"samples": "x"}, ["x: no image files in this folder"]),
+    "an empty folder": ("digits", lambda f: (f / "x").mkdir(), {"samples": "x"}, ["x: no image files; valid: .png"]),
     "one image": ("digits", lambda f: images(f / "x", 1), {"samples": "x"}, ["x: 1 image; valid: at least 2"]),
     "text": ("ring", lambda f: (f / "x.npy").write_text("hello"), {"samples": "x.npy"}, ["x.npy: not a .npz or .npy"]),
     "whole numbers for vectors": (

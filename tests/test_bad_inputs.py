@@ -215,7 +215,7 @@ def mnist(**files: bytes | None) -> Callable[[Path], dict[str, Any]]:
     return make
 
 
-GREY = np.zeros((20, 6, 6), np.uint8)
+GREY = np.full((20, 6, 6), 7, np.uint8)
 DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
     # folders of images
     "no folder": (
@@ -226,7 +226,10 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
         lambda path: {"dataset": "image_folder", "settings": {"path": str(path / "x.yaml")}},
         ["x.yaml: not a folder"],
     ),
-    "no images": (folder_with(lambda f: [file.unlink() for file in f.iterdir()]), ["images: no image files (.png"]),
+    "no images": (
+        folder_with(lambda f: [file.unlink() for file in f.iterdir()]),
+        ["images: no image files; valid: .png"],
+    ),
     "one image": (folder_with(lambda f: [file.unlink() for file in sorted(f.iterdir())[1:]]), ["1 images to split"]),
     "mixed sizes": (folder_with(saved(Image.new("L", (7, 6)))), ["003.png: 6 × 7 grey", "000.png is 6 × 6 grey"]),
     "mixed modes": (folder_with(saved(Image.new("RGB", (6, 6)))), ["003.png: 6 × 6 RGB", "000.png is 6 × 6 grey"]),
@@ -346,7 +349,7 @@ DATA: dict[str, tuple[Callable[[Path], dict[str, Any]], list[str]]] = {
     "no examples": (array_file("x.npz", npz(images=GREY[:0])), ["'images': empty, shape (0, 6, 6)"]),
     "zero-size images": (array_file("x.npz", npz(images=GREY[:, :0])), ["'images': empty, shape (20, 0, 6)"]),
     "too few": (array_file("x.npz", npz(images=GREY[:3])), ["3 images to split, at least 10"]),
-    "too large a level": (array_file("x.npz", npz(images=GREY + 9), levels=5), ["the value 9; valid: 0 … 4"]),
+    "too large a level": (array_file("x.npz", npz(images=GREY), levels=5), ["the value 7; valid: 0 … 4"]),
     "absent array": (array_file("x.npz", npz(x=GREY)), ["no array 'images'; found: x"]),
     "array with a strange name": (array_file("x.npz", npz(**{"\x1b[1m\n": GREY})), ["found: \\x1b[1m\\n"]),
     "labels of floats": (
@@ -588,7 +591,7 @@ def vectors(array: Any) -> Callable[[Path], object]:
 
 def weights(write: Callable[[Path], object], extractor: str) -> Callable[[Path], list[Any]]:
     def make(path: Path) -> list[Any]:
-        np.save(path / "x.npy", np.zeros((30, 6, 6), np.uint8))
+        np.save(path / "x.npy", np.full((30, 6, 6), 7, np.uint8))
         write(path / "weights")
         return [path / "x.npy", path / "x.npy", "--extractor", extractor, "--weights", path / "weights"]
 
@@ -617,7 +620,7 @@ SCORES: dict[str, tuple[Callable[[Path], list[Any]], list[str]]] = {
     "no coordinates": (both(vectors(Z[:, :0])), ["y.npy: empty, shape (30, 0)"]),
     "one number": (both(vectors(np.float64(3))), ["y.npy: float64 of shape ()"]),
     "huge numbers": (both(vectors(Z + 1e200)), ["y.npy: not all values are finite and below 1e+150"]),
-    "images against vectors": (both(vectors(np.zeros((30, 6, 6), np.uint8))), ["y.npy: examples of shape (1, 6, 6)"]),
+    "images against vectors": (both(vectors(np.full((30, 6, 6), 7, np.uint8))), ["y.npy: examples of shape (1, 6, 6)"]),
     "objects": (both(vectors(np.array([{}] * 30, dtype=object))), ["y.npy: not a .npz or .npy", "pickled objects"]),
     "text file": (both(lambda p: p.write_text("a,b\n1,2")), ["y.npy: not a .npz or .npy file"]),
     "no arrays": (both(npz(), "y.npz"), ["y.npz: arrays none; expected mu and sigma"]),
@@ -638,14 +641,27 @@ SCORES: dict[str, tuple[Callable[[Path], list[Any]], list[str]]] = {
         ["sigma: not sym"],
     ),
     "nowhere": (both(lambda p: None), ["y.npy: no such file or folder"]),
-    "empty folder": (both(lambda p: p.mkdir(), "y"), ["y: no image files in this folder"]),
+    "empty folder": (both(lambda p: p.mkdir(), "y"), ["y: no image files; valid: .png"]),
     "no extractor": (
         lambda p: [*both(vectors(Z))(p)[:2], "--extractor", "vgg"],
         ["--extractor: 'vgg'; valid: inception, classifier, data"],
     ),
     "classifier without weights": (
-        lambda p: [*both(vectors(Z))(p)[:2], "--extractor", "classifier"],
+        lambda p: [*weights(lambda path: None, "classifier")(p)[:2], "--extractor", "classifier"],
         ["weights: the classifier needs the file"],
+    ),
+    "vectors for a network": (
+        lambda p: both(vectors(Z))(p)[:2],
+        ["x.npy: vectors, of which inception has no features; valid: --extractor data"],
+    ),
+    "a single image": (
+        both(vectors(np.full((30, 8, 3), 7, np.uint8))),
+        ["y.npy: shape (30, 8, 3), as of a single image; valid: (n, h, w), (n, h, w, c)"],
+    ),
+    "a single grey image": (both(vectors(np.full((30, 8), 7, np.uint8))), ["y.npy: uint8 of shape (30, 8); valid: fl"]),
+    "an ambiguous shape": (
+        both(vectors(np.full((30, 3, 8, 3), 7, np.uint8))),
+        ["y.npy: ambiguous shape (30, 3, 8, 3), nchw or nhwc"],
     ),
     "n of one": (lambda p: [*both(vectors(Z))(p), "--n", 1], ["n: 1, at least 2 are needed"]),
     "classifier of text": (weights(lambda p: p.write_text("hello"), "classifier"), ["weights: not a saved classifier"]),
@@ -731,7 +747,7 @@ def test_wrong_arguments(
     [
         (TRIAL + "models: {}", ["check", "x.yaml"], "error: x.yaml: duplicate key 'models'"),
         (TRIAL, ["train", "x.yaml", "--dataset", "x"], "error: Missing option '--model'"),
-        (TRIAL.replace("gan:", '"\\e[1m":'), ["check", "x.yaml"], "error: x.yaml: models.'\\x1b[1m': string should"),
+        (TRIAL.replace("gan:", '"\\e[1m":'), ["check", "x.yaml"], "error: x.yaml: models.'\\x1b[1m': valid: up to 40"),
         (
             TRIAL,
             ["prepare", "x.yaml", "--dataset", "digits", "--results", "x.yaml"],

@@ -84,7 +84,7 @@ IMAGES = pixels(20, 4, 5)
     [
         ({"images": IMAGES[0]}, {}, r"'images': shape \(4, 5\); valid: \(n, h, w\)"),
         ({"images": pixels(20, 4, 5, 2)}, {}, r"shape \(20, 4, 5, 2\); valid"),
-        ({"images": pixels(20, 3, 5, 3)}, {}, "ambiguous shape .*; set layout to nchw or nhwc"),
+        ({"images": pixels(20, 3, 5, 3)}, {}, "ambiguous shape .*, nchw or nhwc; set layout"),
         ({"images": IMAGES}, {"layout": "nchw"}, r"shape \(20, 4, 5\), which is not nchw"),
         ({"images": pixels(20, 3, 4, 5)}, {"layout": "nhwc"}, "which is not nhwc with c = 1 or 3"),
         ({"images": IMAGES, "y": np.arange(20) % 2 + 1}, {"labels": "y"}, "no training image has label 0"),

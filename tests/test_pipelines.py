@@ -69,6 +69,21 @@ def test_two_pipelines_at_once(copy: Project) -> None:
     assert one.drop(columns=timed).equals(two.drop(columns=timed)) and len(one)
 
 
+def test_a_pipeline_of_another_working_directory_says_what_failed(copy: Project) -> None:
+    """Snakemake has left `--directory` when the summary is printed."""
+    small = {"name": "away", "models": {"gaussian": {}}, "likelihood": None, "seeds": [0], "metrics": {"modes": {}}}
+    (copy.folder / "away.yaml").write_text(yaml.safe_dump(QUICK | small))
+    away = copy.folder / "elsewhere"
+    arguments = ["--cores", "1", "--configfile", str(copy.folder / "away.yaml"), "--directory", str(away)]
+    done = copy.snakemake(*arguments, "results/away/data/gaussian_ring.json")
+    assert done.returncode == 0 and "Traceback" not in done.stdout, done.stdout[-3000:]
+    for path in (away / "results" / "data").rglob("train.npy"):
+        path.write_bytes(b"")
+    done = copy.snakemake(*arguments)
+    assert done.returncode == 1 and "Traceback" not in done.stdout, done.stdout[-3000:]
+    assert f"({away}/results/away/logs/train/" in done.stdout
+
+
 def wait_for(path: Path) -> None:
     deadline = time.monotonic() + 60
     while not path.is_file():

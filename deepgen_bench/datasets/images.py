@@ -1,5 +1,6 @@
 """Checks and axis layouts of image arrays that users or models supply. Imports no torch."""
 
+import sys
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,12 @@ def check_levels(source: str, array: np.ndarray, levels: int) -> None:
         raise UserError(f"{source}: the value {array.max()}; valid: 0 … {levels - 1}")
 
 
+def warn_of_binary(source: str, images: np.ndarray, levels: int) -> None:
+    """Warn on stderr if images of more than two levels hold only 0 and 1, as after a wrong scaling."""
+    if levels > 2 and images.max() <= 1:
+        print(f"warning: {source}: holds only 0 and 1, of 0 … {levels - 1}; binary or wrongly scaled", file=sys.stderr)
+
+
 def image_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int] | None:
     """(c, h, w) of the images in an array of `shape`; None if it has another number of axes than the layout."""
     if len(shape) != len(layout):
@@ -35,6 +42,21 @@ def image_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, int, int] 
 def layouts_of_images(shape: tuple[int, ...]) -> list[Layout]:
     """The layouts in which an array of `shape` holds images of 1 or 3 channels; two for an ambiguous shape."""
     return [layout for layout in LAYOUTS if (image := image_shape(shape, layout)) and image[0] in CHANNELS]
+
+
+def only_layout(source: str, shape: tuple[int, ...], hint: str = "") -> Layout:
+    """The layout of an array of images of `shape`.
+
+    Errors: `UserError` naming `source` if there is none, or if the shape is ambiguous; then it ends with the `hint`.
+    """
+    layouts = layouts_of_images(shape)
+    if len(shape) == 3 and shape[-1] in CHANNELS:
+        raise UserError(f"{source}: shape {shape}, as of a single image; valid: {VALID_SHAPES}{hint}")
+    if len(layouts) > 1:
+        raise UserError(f"{source}: ambiguous shape {shape}, {' or '.join(layouts)}{hint}")
+    if not layouts:
+        raise UserError(f"{source}: shape {shape}; valid: {VALID_SHAPES}")
+    return layouts[0]
 
 
 def channels_first(array: np.ndarray, layout: Layout) -> np.ndarray:

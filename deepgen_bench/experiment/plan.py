@@ -50,19 +50,20 @@ class Plan:
             raise UserError(
                 f"{self.store.home}: {read_holder(path)} runs this experiment here; wait for it, or stop it"
             )
-        self.began = time.time()
+        self.began, self.folder = time.time(), Path.cwd()
         self.store.claim()
         write_text(self.experiment_file, self.experiment.file.model_dump_json(indent=1) + "\n")
 
     def failures(self) -> list[str]:
         """One line for each job that has failed since `begin`, and one for a full disk, where jobs record nothing."""
-        home = self.store.home
+        # with --directory Snakemake has returned to where it was called from
+        home = self.store.home if Path.cwd() == self.folder else self.folder / self.store.home
         errors = [
             f"error: {reason} ({home / 'logs' / record.relative_to(home / 'failures').with_suffix('.log')})\n"
             for record, reason in failures_since(home / "failures", self.began)
         ]
-        free = shutil.disk_usage(self.store.home).free
-        full = f"error: {self.store.home}: no space left on device ({free / 1e6:.1f} MB free)\n"
+        free = shutil.disk_usage(home).free
+        full = f"error: {home}: no space left on device ({free / 1e6:.1f} MB free)\n"
         return [*errors, *([full] if free < LITTLE_SPACE else [])]
 
     def prepare(self, dataset: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepgen_bench.datasets.images import match_spec
+from deepgen_bench.datasets.images import match_spec, warn_of_binary
 from deepgen_bench.datasets.spec import LARGEST, DataSpec, Support
-from deepgen_bench.datasets.user.files import read_source, single_array, source_files
+from deepgen_bench.datasets.user.files import random_subset, read_source, single_array, source_files
 from deepgen_bench.models.base import GenerativeModel, Recorded, Streams, TrainingData
 from deepgen_bench.models.settings import ModelSettings, ModelSpec
 from deepgen_bench.plugins import not_identity
@@ -25,7 +25,8 @@ ONE_SET = "one set of samples was given, which stands for seed 0"
 
 
 class ExternalSettings(ModelSettings):
-    """`samples` is a folder of images, or a `.npy` or `.npz` file.
+    """`samples` is a folder of images, or a `.npy` or `.npz` file; they are used in random order, as theirs may mean
+    something.
 
     `log_likelihoods` is a file of numbers (n,): log p in nats of each of the first test examples, of images in this
     `representation`. `bound` says whether they are exact, lower bounds or estimates. `{seed}` in both paths stands for
@@ -109,7 +110,7 @@ class External(GenerativeModel):
         self.samples, self.log_likelihoods = state["samples"], state.get("log_likelihoods")
 
     def sample(self, n: int, seed: int) -> dict[str, np.ndarray]:
-        """The first `n` samples, in the order of the file, or all if there are fewer; nothing is drawn."""
+        """The first `n` samples, or all if there are fewer; nothing is drawn."""
         return {"": self.samples[:n]}
 
 
@@ -124,13 +125,17 @@ def check_headers(settings: Any, seeds: Sequence[int], support: Support) -> None
 def check_contents(settings: Any, seeds: Sequence[int], spec: DataSpec, n: int) -> None:
     """Raise `UserError` for files that are not samples of such data, and log-likelihoods of `n` test examples."""
     seen: dict[str, Path] = {}
-    for paths in replicates(settings, seeds):
-        digest = sha256_of(read_samples(paths[0], spec).tobytes())
+
+    def check_distinct(what: str, path: Path, content: np.ndarray) -> None:
+        digest = sha256_of(content.tobytes())
         if digest in seen:
-            raise UserError(f"samples: {paths[0]} holds the same as {seen[digest]}; valid: other samples for each seed")
-        seen[digest] = paths[0]
+            raise UserError(f"{what}: {path} holds the same as {seen[digest]}; valid: other {what} for each seed")
+        seen[digest] = path
+
+    for paths in replicates(settings, seeds):
+        check_distinct("samples", paths[0], read_samples(paths[0], spec))
         for path in paths[1:]:
-            read_log_likelihoods(path, n)
+            check_distinct("log_likelihoods", path, read_log_likelihoods(path, n))
 
 
 def replicates(settings: Any, seeds: Sequence[int]) -> list[list[Path]]:
@@ -166,12 +171,16 @@ def header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def read_samples(path: Path, spec: DataSpec) -> np.ndarray:
-    """The samples as stored: uint8 grey levels (n, c, h, w) or float64 (n, d). Errors: `UserError`."""
+    """The samples as stored, in random order: uint8 grey levels (n, c, h, w) or float64 (n, d). Errors: `UserError`."""
 
     def read() -> np.ndarray:
         check_samples_header(path, spec.support)
         x = single_array(path, read_source(path))
-        return vectors(path, x, spec) if spec.support == "continuous" else match_spec(str(path), x, spec)
+        samples = vectors(path, x, spec) if spec.support == "continuous" else match_spec(str(path), x, spec)
+        if spec.support == "image":
+            warn_of_binary(str(path), samples, spec.levels or 2)
+        # a folder has been read in random order
+        return samples if path.is_dir() else samples[random_subset(len(samples))]
 
     return named("samples", read)
 
@@ -205,6 +214,8 @@ def read_log_likelihoods(path: Path, n: int) -> np.ndarray:
         values = single_array(path, read_arrays(path)).astype(np.float64)
         if wrong := np.count_nonzero(np.isnan(values) | np.isposinf(values)):
             raise UserError(f"{path}: NaN or +inf for {wrong} of {len(values)} examples")
+        if len(values) > 1 and (values == values[0]).all():
+            raise UserError(f"{path}: {values[0]:g} for all {len(values)} examples; valid: log p of each example")
         return values
 
     return named("log_likelihoods", read)

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from deepgen_bench.datasets.base import SPLITS, Dataset, Splits, stratified_split
+from deepgen_bench.datasets.images import warn_of_binary
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.plugins import Settings, not_identity
 from deepgen_bench.runtime.errors import UserError
@@ -58,6 +59,7 @@ class UserImages(Dataset):
             if len(i) < MINIMUM_SPLIT:
                 raise UserError(f"{self.path}: {len(i)} image in {split}; at least {MINIMUM_SPLIT} are needed")
         images, labels = select(images), select(labels) if labels else {}
+        warn_of_binary(str(self.path), images["train"], levels)
         spec = DataSpec(
             images["train"].shape[1:], self.support, levels, self._check_classes(labels) if labels else None
         )

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from deepgen_bench.datasets.user.image_folder import find_images, read_images
+from deepgen_bench.datasets.user.image_folder import find_images, read_images, report_skipped
 from deepgen_bench.runtime.errors import UserError
+from deepgen_bench.runtime.seeds import derive_rng
 from deepgen_bench.storage.files import read_arrays, sha256_of, stamp, unreadable
 
 T = TypeVar("T")
@@ -15,21 +16,29 @@ T = TypeVar("T")
 
 def source_files(path: Path) -> list[Path]:
     """The image files of a folder, in the order of their examples, or the file itself."""
-    if not path.is_dir():
-        return [path]
-    files = find_images(path)
-    if not files:
-        raise UserError(f"{path}: no image files in this folder")
-    return files
+    return find_images(path) if path.is_dir() else [path]
 
 
-def read_source(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name, or the images of a folder, uint8 (n, c, h, w), under the name ""."""
+def read_source(path: Path, n: int | None = None) -> dict[str, np.ndarray]:
+    """The arrays of a file by name, or the images of a folder, uint8 (n, c, h, w), under the name "".
+
+    Of a folder that has more than `n` images a random subset of that size is read (`random_subset`).
+    """
     if path.is_dir():
-        return {"": read_images(source_files(path), None)}
+        files = source_files(path)
+        report_skipped(path)
+        return {"": read_images([files[i] for i in random_subset(len(files), n)])}
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     return read_arrays(path)
+
+
+def random_subset(count: int, n: int | None = None) -> np.ndarray:
+    """Indices of `n` of `count` examples in random order, or of all; the same for every file with as many examples.
+
+    The order of a user's files often has a meaning: classes one after the other, the best first.
+    """
+    return derive_rng(0, "subset", count).permutation(count)[:n]
 
 
 def single_array(path: Path, arrays: Mapping[str, T], alternatives: str = "") -> T:

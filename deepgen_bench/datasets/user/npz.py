@@ -6,12 +6,11 @@ from pydantic import Field
 from deepgen_bench.datasets.base import Splits
 from deepgen_bench.datasets.images import (
     CHANNELS,
-    VALID_SHAPES,
     Layout,
     channels_first,
     check_levels,
     image_shape,
-    layouts_of_images,
+    only_layout,
 )
 from deepgen_bench.datasets.user.base import UserImages, UserSettings
 from deepgen_bench.plugins import Settings
@@ -87,12 +86,7 @@ class Npz(UserImages):
             if image is None or image[0] not in CHANNELS:
                 raise UserError(f"{source}: shape {shape}, which is not {layout} with c = 1 or 3")
             return layout
-        layouts = layouts_of_images(shape)
-        if len(layouts) > 1:
-            raise UserError(f"{source}: ambiguous shape {shape}; set layout to {' or '.join(layouts)}")
-        if not layouts:
-            raise UserError(f"{source}: shape {shape}; valid: {VALID_SHAPES}")
-        return layouts[0]
+        return only_layout(source, shape, "; set layout")
 
     def _labels(self, key: str, array: np.ndarray, n: int) -> np.ndarray:
         """The named array as int64 (n,); a column (n, 1) is accepted."""
