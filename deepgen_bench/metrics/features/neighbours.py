@@ -11,14 +11,15 @@ their k nearest. So the balls are compared with all distances once, and again on
 import numpy as np
 
 from deepgen_bench.metrics.arrays import as_pair
+from deepgen_bench.metrics.distances import ROUNDING, by_differences, by_products, needs_differences
 from deepgen_bench.metrics.estimate import Estimate, binomial_error, blocks, groups_for, jackknifed, sorted_by_group
 from deepgen_bench.runtime.errors import UserError
 
 SPARE = 20
 """Neighbours stored beyond the k-th, to find the k-th of those that are not left out."""
 
-ROUNDING = 1e-13
-"""Relative tolerance of distances: a point as far from the centre as the k-th neighbour counts as inside the ball."""
+TOLERANCE = 1e-6
+"""Largest rounding error of a squared radius, relative to it, with which distances by products are used."""
 
 
 def precision_recall(real: np.ndarray, generated: np.ndarray, k: int = 3) -> tuple[Estimate, Estimate]:
@@ -43,7 +44,7 @@ def density_coverage(real: np.ndarray, generated: np.ndarray, k: int = 5) -> tup
     inside, nearest = np.zeros(x.left_out + 1), np.empty((len(x.points), len(y.sizes)))
     columns = [slice(end - size, end) for size, end in zip(y.sizes, np.cumsum(y.sizes), strict=True)]
     for group, start, end in blocks(x.sizes, len(y.points)):
-        distances, radii = _squared_distances(x.points[start:end], y.points, ROUNDING), x.radii[start:end]
+        distances, radii = x.squared_distances(start, end, y.points), x.radii[start:end]
         nearest[start:end] = np.minimum.reduceat(distances, [column.start for column in columns], axis=1)
         hits = distances <= radii[:, -1:]
         inside[-1] += (all_hits := np.count_nonzero(hits))
@@ -64,7 +65,8 @@ class _Sample:
     """Examples sorted by group, with `radii` (n, L + 1): squared distances to the k-th neighbour.
 
     Column g leaves out the members of group g, the last column none. L (`left_out`) is the number of groups, or 0 if
-    too few examples would remain without one.
+    too few examples would remain without one. `exact` (n,) says around which examples distances are by differences,
+    because those by products are too uncertain to compare with the radius.
     """
 
     @classmethod
@@ -80,16 +82,36 @@ class _Sample:
     def __init__(self, points: np.ndarray, groups: int, k: int):
         self.points, self.sizes = sorted_by_group(points, groups)
         self.left_out = groups if groups > 1 else 0
+        self.exact = np.zeros(len(self.points), dtype=bool)
         self.radii = self._radii(k)
+
+    def squared_distances(self, start: int, end: int, others: np.ndarray) -> np.ndarray:
+        """Squared distances of the examples from `start` to `end` to `others` (m, d), to compare with the radii.
+
+        Those by products are reduced by their rounding errors, so that a point as far away as the k-th neighbour counts
+        as inside the ball.
+        """
+        points, exact = self.points[start:end], self.exact[start:end]
+        distances = by_products(points, others, ROUNDING)
+        if exact.any():
+            distances[exact] = by_differences(points[exact], others)
+        return distances
 
     def _radii(self, k: int) -> np.ndarray:
         n = len(self.points)
         count = min(k + SPARE, n - 1)
         near, neighbour = np.empty((n, count)), np.empty((n, count), dtype=np.intp)
         for _, start, end in blocks(self.sizes, n):
-            distances = _squared_distances(self.points[start:end], self.points)
+            points = self.points[start:end]
+            distances = by_products(points, self.points)
             distances[np.arange(end - start), np.arange(start, end)] = np.inf
-            nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+            nearest = np.argpartition(distances, (k - 1, count - 1), axis=1)[:, :count]
+            radii_by_products = np.take_along_axis(distances, nearest[:, k - 1 : k], axis=1)[:, 0]
+            exact = self.exact[start:end] = needs_differences(points, radii_by_products, TOLERANCE)
+            if exact.any():
+                distances[exact] = by_differences(points[exact], self.points)
+                distances[np.arange(end - start), np.arange(start, end)] = np.inf
+                nearest[exact] = np.argpartition(distances[exact], count - 1, axis=1)[:, :count]
             values = np.take_along_axis(distances, nearest, axis=1)
             order = np.argsort(values, axis=1)
             near[start:end] = np.take_along_axis(values, order, axis=1)
@@ -102,7 +124,8 @@ class _Sample:
             radii[:, g] = near[np.arange(n), enough.argmax(axis=1)]
             for i in np.flatnonzero(~enough[:, -1]):  # rare: too many of the stored neighbours are in one group
                 others = np.flatnonzero((group != g) & (np.arange(n) != i))
-                distances = _squared_distances(self.points[i : i + 1], self.points[others])[0]
+                measure = by_differences if self.exact[i] else by_products
+                distances = measure(self.points[i : i + 1], self.points[others])[0]
                 radii[i, g] = np.partition(distances, k - 1)[k - 1]
         return radii
 
@@ -110,7 +133,7 @@ class _Sample:
         """Whether each point of `other` lies in a ball, (L + 1, m): without the balls of each group, then of all."""
         inside = np.zeros((self.left_out + 1, len(other.points)), dtype=bool)
         for group, start, end in blocks(self.sizes, len(other.points)):
-            distances = _squared_distances(self.points[start:end], other.points, ROUNDING)
+            distances = self.squared_distances(start, end, other.points)
             radii = self.radii[start:end]
             common = (distances <= radii[:, -1:]).any(axis=0)
             inside[-1] |= common
@@ -134,13 +157,3 @@ def _share(inside: np.ndarray, sizes: np.ndarray) -> Estimate:
     left_out = (totals[:-1] - in_left_out) / (n - sizes[: len(in_left_out)])
     share, error = jackknifed(np.append(totals[-1] / n, left_out))
     return Estimate(share, error if error is None else max(error, binomial_error(share, n)))
-
-
-def _squared_distances(x: np.ndarray, y: np.ndarray, rounding: float = 0.0) -> np.ndarray:
-    """Squared distances (n, m) of x (n, d) to y (m, d), reduced by `rounding` times both squared norms."""
-    norms = [(1 - rounding) * np.einsum("ij,ij->i", points, points) for points in (x, y)]
-    distances = x @ y.T
-    distances *= -2
-    distances += norms[0][:, None]
-    distances += norms[1]
-    return distances

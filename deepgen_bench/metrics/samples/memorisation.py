@@ -9,6 +9,7 @@ from pydantic import Field
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points, as_values
 from deepgen_bench.metrics.context import Context, as_vectors
+from deepgen_bench.metrics.distances import by_differences, needs_differences
 from deepgen_bench.metrics.estimate import Estimate, binomial_error
 from deepgen_bench.metrics.family import MetricFamily, MetricSettings
 from deepgen_bench.metrics.measurement import Measurement, Status
@@ -21,6 +22,9 @@ SUSPECT = 0.05
 
 CHANCE = 1e-3
 """Probability of the observed copies below which chance does not explain them."""
+
+TOLERANCE = 1e-3
+"""Largest rounding error of a squared distance, relative to it, with which neighbours are found by products."""
 
 TREE_DIMENSION = 10
 """Largest dimension in which a tree finds neighbours faster than a comparison with all examples."""
@@ -55,14 +59,28 @@ class TrainingSet:
 
         Above ten dimensions the neighbours are found by matrix products (in float32 for levels), so either of two
         examples may be taken whose squared distances agree to about 1e-6 of the squared norms; distances are exact.
+        Vectors for which that would matter are compared with all examples by differences.
         """
         if self.tree is not None:
             return self.tree.query(points, k=2)[0]
         nearest = self._nearest_by_products(points)
-        return np.sort(
-            [np.linalg.norm(points - as_vectors(self.distinct[column], self.spec), axis=1) for column in nearest.T],
-            axis=0,
-        ).T
+        columns = [
+            np.linalg.norm(points - as_vectors(self.distinct[column], self.spec), axis=1) for column in nearest.T
+        ]
+        distances = np.sort(columns, axis=0).T
+        if not self.spec.levels:
+            doubtful = needs_differences(points - self.centre, distances[:, 1] ** 2, TOLERANCE)
+            distances[doubtful] = self._nearest_by_differences(points[doubtful])
+        return distances
+
+    def _nearest_by_differences(self, points: np.ndarray) -> np.ndarray:
+        """The distances of vectors to their two nearest examples, (n, 2), in blocks."""
+        nearest = np.full((len(points), 2), np.inf)
+        rows = max(2, 2**22 // max(len(points), 1))
+        for start in range(0, len(self.distinct), rows):
+            block = by_differences(points, self.distinct[start : start + rows])
+            nearest = np.sort(np.concatenate([nearest, block], axis=1), axis=1)[:, :2]
+        return np.sqrt(nearest)
 
     def _nearest_by_products(self, points: np.ndarray) -> np.ndarray:
         """Indices (n, 2) of the two nearest examples, in blocks, so that memory does not grow with the training set."""
