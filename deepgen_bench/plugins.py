@@ -144,6 +144,7 @@ CHECKS = Registry(
         "kernel_null": "deepgen_bench.studies.estimators.fidelity:KernelNull",
         "inception_one_hot": "deepgen_bench.studies.estimators.fidelity:InceptionOneHot",
         "precision_recall": "deepgen_bench.studies.estimators.fidelity:PrecisionRecall",
+        "sensitivity": "deepgen_bench.studies.estimators.sensitivity:Sensitivity",
     },
 )
 

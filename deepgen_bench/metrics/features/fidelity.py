@@ -156,8 +156,8 @@ def measure_features(
 
 def _direction(metric: str, raw: bool, n: int, d: int) -> Direction:
     """The direction of a metric on `raw` data or on features, from `n` examples of `d` coordinates."""
-    if metric == "density":
-        return "none"  # above 1 samples crowd: a single point in the middle of the data has the largest density
+    if metric in ("precision", "recall", "density", "coverage"):
+        return "none"  # samples that vary too little, or too much, exceed the values of the data themselves
     if metric not in ("frechet_distance", "frechet_distance_infinity", "kernel_distance"):
         return "max"
     # on raw data the Fréchet distance compares two moments and the cubic kernel three: shown, but not ranked
