@@ -1,6 +1,7 @@
 """Estimates with sampling errors, and the groups and disjoint subsets of examples that they are computed from."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import NamedTuple
 
@@ -12,11 +13,21 @@ PARTS = (1, 2, 4)
 """Numbers of disjoint subsets of a size curve, which measures at n, n/2 and n/4: one, two halves, four quarters."""
 
 
-class Estimate(NamedTuple):
-    """A value and its sampling error about the expectation of the estimator at this n, None if n is too small."""
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its sampling error about the expectation of the estimator at this n, None if n is too small.
+
+    `influence` (units,) float64 are the first-order contributions of the real sample, centred to mean 0: the standard
+    error of the value over real samples alone is influence.std(ddof=1)/sqrt(units). Unit i is real example i in the
+    order given, or the group i of real examples (`group_of`) where only a group jackknife is possible; for two
+    generated samples compared with one real sample the units are the same, so that the error of the difference of their
+    values over real samples is that of the difference of their influences. None if the value does not depend on a real
+    sample, or where `std_error` is None.
+    """
 
     value: float
     std_error: float | None
+    influence: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 class Sized(NamedTuple):

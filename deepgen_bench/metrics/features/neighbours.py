@@ -132,7 +132,8 @@ def _share(inside: np.ndarray, sizes: np.ndarray) -> Estimate:
     totals, in_left_out = by_group.sum(axis=1), by_group[:-1].diagonal()
     n = int(sizes.sum())
     left_out = (totals[:-1] - in_left_out) / (n - sizes[: len(in_left_out)])
-    share, error = jackknifed(np.append(totals[-1] / n, left_out))
+    estimate = jackknifed(np.append(totals[-1] / n, left_out))
+    share, error = estimate.value, estimate.std_error
     return Estimate(share, error if error is None else max(error, binomial_error(share, n)))
 
 

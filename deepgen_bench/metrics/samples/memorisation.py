@@ -205,6 +205,7 @@ class Memorisation(MetricFamily[MemorisationSettings]):
                 status=status,
                 reason=reason,
                 seconds=perf_counter() - start,
+                influence=estimate.influence if estimate else None,
             )
 
         try:

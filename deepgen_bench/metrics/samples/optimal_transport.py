@@ -32,8 +32,8 @@ class Transport:
     first-order contribution of each point to W_p^p. `std_error` is the sampling error of W_p about its expectation at
     this n and m: sqrt(var(u)/n + var(v)/m) on W_p^p (the central limit theorem of del Barrio and Loubes 2019), mapped
     to W_p by the delta method. It is conservative for equal distributions, and None if W_p is 0 or a sample is a single
-    point. `duality_gap` is the relative difference between the primal cost and a feasible dual value, which certifies
-    optimality.
+    point. `influence` (n,) is that of the points x on W_p, as in `Estimate`. `duality_gap` is the relative difference
+    between the primal cost and a feasible dual value, which certifies optimality.
     """
 
     value: float
@@ -41,6 +41,7 @@ class Transport:
     duality_gap: float
     u: np.ndarray = field(repr=False)
     v: np.ndarray = field(repr=False)
+    influence: np.ndarray | None = field(default=None, repr=False)
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**8) -> Transport:
@@ -101,12 +102,17 @@ def random_projections(d: int, count: int, rng: np.random.Generator) -> np.ndarr
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-class SlicedTransport(NamedTuple):
-    """Sliced W_p, its sampling error and its Monte-Carlo error over directions, which are None if not defined."""
+@dataclass(frozen=True)
+class SlicedTransport:
+    """Sliced W_p, its sampling error, its Monte-Carlo error over directions, and the influence of the points x.
+
+    All but the value are None if not defined. `influence` (n,) is as in `Estimate`, on the scale of the value.
+    """
 
     value: float
     std_error: float | None
     mc_error: float | None
+    influence: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray, projections: np.ndarray, p: int = 2) -> SlicedTransport:

@@ -111,22 +111,23 @@ class TwoSample(MetricFamily[TwoSampleSettings]):
             return self._width
 
         def row(metric: str, compute: Callable[[], Estimate], start: float, **options: str) -> Measurement:
-            value, std_error, reason = None, None, ""
+            estimate, reason = None, ""
             try:
-                value, std_error = compute()
+                estimate = compute()
             except TooFewExamples as error:
                 reason = str(error)
             return Measurement(
                 metric=metric,
-                value=value,
+                value=estimate.value if estimate else None,
                 variant={**variant, **options},
-                std_error=std_error,
+                std_error=estimate.std_error if estimate else None,
                 direction="min",
                 n_real=n,
                 n_generated=n,
                 status="not_applicable" if reason else "ok",
                 reason=reason,
                 seconds=perf_counter() - start,
+                influence=estimate.influence if estimate else None,
             )
 
         seed = derive_seed(context.base_seed, "metric", context.dataset, "c2st")
