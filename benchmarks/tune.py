@@ -171,7 +171,7 @@ def distance(dataset: str, samples: np.ndarray) -> float:
     if dataset == "digits":
         return frechet_distance(classifier()(real).features, classifier()(samples).features).value
     directions = random_projections(real.shape[1], PROJECTIONS, derive_rng(BASE_SEED, "tune", dataset, "projections"))
-    return sliced_wasserstein(samples, real, directions)[0]
+    return sliced_wasserstein(samples, real, directions).value
 
 
 def score(dataset: str, model: str, settings: Any, fit: TrainingResult, seed: int) -> float:

@@ -118,7 +118,7 @@ def test_divergence_of_known_histograms() -> None:
     assert uniform_kl(np.full(7, 3)) == pytest.approx(0, abs=1e-15)
     assert uniform_kl(np.array([0, 9, 0, 0])) == pytest.approx(log(4))
     assert uniform_kl(np.array([[1, 1, 0, 0], [3, 1, 0, 0]])) == pytest.approx([log(2), 0.75 * log(3) + 0.25 * log(1)])
-    assert mode_kl(np.zeros(5, int), 1) == (0, 0)
+    assert mode_kl(np.zeros(5, int), 1) == Estimate(0, 0)
     assert mode_kl(np.array([1]), 3) == (pytest.approx(log(3)), None)
     assert mode_kl(np.array([0, 1]), 2).value == pytest.approx(0)
     with pytest.raises(TooFewExamples, match="nearest: 0 samples, at least 1 is needed"):

@@ -175,8 +175,8 @@ def test_centred_is_symmetric_and_of_squared_units(rng: np.random.Generator) -> 
     first = centred_w2(x, x2, y, y2)
     assert centred_w2(y, y2, x, x2).value == pytest.approx(first.value)
     scaled = centred_w2(3 * x, 3 * x2, 3 * y, 3 * y2)
-    assert tuple(scaled) == pytest.approx((9 * first.value, 9 * first.std_error))
-    assert centred_w2(*np.zeros((4, 5, 3))) == (0, 0)
+    assert (scaled.value, scaled.std_error) == pytest.approx((9 * first.value, 9 * first.std_error))
+    assert centred_w2(*np.zeros((4, 5, 3))) == Estimate(0, 0)
 
 
 def test_shrinking_wins_the_plug_in_and_loses_the_centred(rng: np.random.Generator) -> None:

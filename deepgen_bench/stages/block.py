@@ -73,9 +73,8 @@ class Block:
             "run_id": self.store.run_id(self.dataset, self.model, replicate.info["seed"]),
             "protocol_version": str(PROTOCOL_VERSION),
         }
-        return [
-            asdict(m) | {"variant": str(Variant.of(m.variant)), "unit": m.unit or "1"} | common for m in measurements
-        ]
+        own = [{name: cell for name, cell in asdict(m).items() if name != "influence"} for m in measurements]
+        return [row | {"variant": str(Variant.of(row["variant"])), "unit": row["unit"] or "1"} | common for row in own]
 
     def rows_without_value(self, replicate: Replicate, like: Measurement) -> list[Row]:
         """A row for each checkpoint that a replicate without samples, such as a diverged one, would have had."""

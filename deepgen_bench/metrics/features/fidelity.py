@@ -141,6 +141,7 @@ def measure_features(
                         status="ok" if estimate else "not_applicable",
                         reason="" if estimate else str(outcome),
                         seconds=seconds,
+                        influence=estimate.influence if estimate and n == len(x) else None,
                     )
                 )
 

@@ -6,25 +6,26 @@ a product, or one factor and the eigenvalues of A C2 A', which are their squares
 C1 C2, which is not symmetric and fails on singular covariances, is not needed.
 
 The estimate from samples is biased upwards, in leading order by a term in 1/n, which a line through the estimates at n,
-n/2 and n/4 removes. Errors are those of the group jackknife. Halves and quarters are unions of its groups, so a group
-is left out of all of them, and the extrapolation has an error too.
+n/2 and n/4 removes. Errors are from the influences of single examples, the derivatives of the distance in their
+weights: with the optimal map A from the first Gaussian to the second, that of x is |z|² - z'Az + 2 (m1 - m2)'z with
+z = x - m1, centred. The extrapolation is a weighted sum of distances, and so is its influence.
 """
 
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from deepgen_bench.metrics.arrays import TooFewExamples, as_pair, as_points
-from deepgen_bench.metrics.estimate import Estimate, Sized, groups_for, jackknifed, mean_of_parts, parts_for
-from deepgen_bench.metrics.jackknife import GROUPS, group_of
+from deepgen_bench.metrics.estimate import SMALLEST_CURVE, Estimate, Sized, error_of_means, parts_for
 from deepgen_bench.runtime.errors import UserError
 
-FEWER_GROUPS = 12
-"""Groups above `LARGE_DIMENSION`, where each costs a large decomposition; a multiple of four, for the quarters."""
+FEWEST = 3
+"""Smallest sample for an error."""
 
-LARGE_DIMENSION = 512
+NULL = 1e-7
+"""Singular values below this share of the largest are treated as 0 in errors."""
 
 SMALL = 256
 """Largest rank for singular values. Above it eigenvalues of a Gram matrix are faster: at 2,048 by a factor of four."""
@@ -53,11 +54,10 @@ def frechet_distance(real: np.ndarray, generated: np.ndarray) -> Estimate:
 
     The square of the 2-Wasserstein distance between Gaussians (Dowson and Landau 1982), on Inception features the FID
     (Heusel et al. 2017, eq. 6). In squared units of the features. Biased upwards at small n: compare equal n only. The
-    error does not include that bias; for equal distributions it is conservative by a factor of about 1.5.
+    error does not include that bias; for equal distributions it is conservative by a factor of about 1.4.
     """
     real, generated = _centred_pair(real, generated)
-    groups = groups_for(len(real), len(generated), at_least=2, groups=_groups(real))
-    return jackknifed(_without_groups(real, generated, groups))
+    return _estimate([_size(real, generated, 1)])
 
 
 def frechet_distance_infinity(real: np.ndarray, generated: np.ndarray) -> Estimate:
@@ -86,23 +86,18 @@ def frechet_curve(real: np.ndarray, generated: np.ndarray) -> FrechetCurve:
     """
     real, generated = _centred_pair(real, generated)
     n, m, d = len(real), len(generated), real.shape[1]
-    groups = groups_for(n, m, at_least=2, groups=_groups(real))
-    sizes, line = [], []
-    for parts in parts_for(n, m):
-        subsets = [(real[s::parts], generated[s::parts]) for s in range(parts)]
-        distances = mean_of_parts([_without_groups(x, y, groups // parts) for x, y in subsets])
-        sizes.append(Sized(n // parts, m // parts, jackknifed(distances)))
-        if min(n, m) // parts > d:
-            abscissae = mean_of_parts([_inverse_sizes(len(x), len(y), groups // parts) for x, y in subsets])
-            line.append((abscissae, distances))
+    sizes = [_size(real, generated, parts) for parts in parts_for(n, m)]
+    found = [Sized(n // size.parts, m // size.parts, _estimate([size])) for size in sizes]
+    line = [size for size in sizes if min(n, m) // size.parts > d]
     if len(line) < 2:
-        enough = max(2 * d + 2, GROUPS)
+        enough = max(2 * d + 2, SMALLEST_CURVE)
         reason = f"{min(n, m)} examples, a line in 1/n needs {enough} in {d} dimensions"
-        return FrechetCurve(sizes, TooFewExamples(reason))
-    t, distances = (np.stack(rows) for rows in zip(*line, strict=True))
-    residual = t - t.mean(axis=0)
-    slope = (residual * distances).sum(axis=0) / np.square(residual).sum(axis=0)
-    return FrechetCurve(sizes, jackknifed(distances.mean(axis=0) - slope * t.mean(axis=0)))
+        return FrechetCurve(found, TooFewExamples(reason))
+    t, distances = np.array([size.abscissa for size in line]), np.array([size.value for size in line])
+    residual = t - t.mean()
+    slope = (residual * distances).sum() / np.square(residual).sum()
+    infinity = _estimate(line, 1 / len(t) - t.mean() * residual / np.square(residual).sum())
+    return FrechetCurve(found, replace(infinity, value=float(distances.mean() - slope * t.mean())))
 
 
 def frechet_distance_from_moments(
@@ -139,6 +134,18 @@ class _Gaussian:
         gaussian = cls(points.mean(axis=0))
         gaussian.factor = (points - gaussian.mean) / np.sqrt(n - 1)
         return gaussian
+
+    def whitened(self, centred: np.ndarray) -> np.ndarray:
+        """z (n, r) with z A = `centred` (n, d), the points that the Gaussian has the moments of, less their mean."""
+        from scipy.linalg import solve_triangular
+
+        if self.covariance is None:
+            return np.sqrt(len(centred) - 1) * np.eye(len(centred))
+        if self.triangular is not None:
+            return solve_triangular(self.triangular, centred.T, trans="T", check_finite=False).T
+        variances = np.square(self.factor).sum(axis=1)  # rows are orthogonal
+        inverse = np.divide(1, variances, out=np.zeros_like(variances), where=variances > NULL * variances[-1])
+        return centred @ (self.factor.T * inverse)
 
     @cached_property
     def triangular(self) -> np.ndarray | None:
@@ -213,31 +220,73 @@ def _centred_pair(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, 
     return real - centre, generated - centre
 
 
-def _groups(points: np.ndarray) -> int:
-    return GROUPS if points.shape[1] <= LARGE_DIMENSION else FEWER_GROUPS
+class _Size(NamedTuple):
+    """The distance as the mean over `parts` disjoint subsets, and `abscissa`, the mean of 1/n and 1/m of a subset.
+
+    `u` (n,) and `v` (m,) are the influences of all examples on that mean, and `second_order` is the variance of its
+    second-order term; None and infinite if there are too few examples.
+    """
+
+    parts: int
+    abscissa: float
+    value: float
+    influences: tuple[np.ndarray, np.ndarray] | None
+    second_order: float
 
 
-def _without_groups(real: np.ndarray, generated: np.ndarray, groups: int) -> np.ndarray:
-    """The distance, then with each group of both samples left out, (1 + groups,); for one group the distance only."""
-    pairs = zip(_gaussians(real, groups), _gaussians(generated, groups), strict=True)
-    return np.array([_distance(first, second) for first, second in pairs])
+def _size(real: np.ndarray, generated: np.ndarray, parts: int) -> _Size:
+    pairs = [(real[s::parts], generated[s::parts]) for s in range(parts)]
+    gaussians = [(_Gaussian.of(x), _Gaussian.of(y)) for x, y in pairs]
+    value = np.mean([_distance(*pair) for pair in gaussians])
+    abscissa = np.mean([(1 / len(x) + 1 / len(y)) / 2 for x, y in pairs])
+    if min(len(real), len(generated)) < FEWEST:
+        return _Size(parts, float(abscissa), float(value), None, np.inf)
+    influences, variances = (np.empty(len(real)), np.empty(len(generated))), []
+    for s, ((x, y), (first, second)) in enumerate(zip(pairs, gaussians, strict=True)):
+        of_x, of_y, variance = _influences(first, second, x - first.mean, y - second.mean)
+        for whole, own in zip(influences, (of_x, of_y), strict=True):
+            whole[s::parts] = own * (len(whole) / (parts * len(own)))
+        variances.append(variance)
+    return _Size(parts, float(abscissa), float(value), influences, sum(variances) / parts**2)
 
 
-def _gaussians(points: np.ndarray, groups: int) -> Iterator[_Gaussian]:
-    """The Gaussian of all points, then with each group left out."""
-    yield _Gaussian.of(points)
-    group = group_of(len(points), groups)
-    for g in range(groups if groups > 1 else 0):
-        # from the remaining points, because subtracting a group with an outlier from the total sums loses digits
-        yield _Gaussian.of(points[group != g])
+def _influences(
+    first: _Gaussian, second: _Gaussian, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Influences of the points x (n, d) and y (m, d), less their means, on the distance between their Gaussians.
+
+    With the singular values s and vectors u of A B', the optimal map A satisfies x'Ax = Σ s (u'z)² for x = A'z, and its
+    inverse y'A⁻¹y = Σ (u'Ay)² / s. The variance is that of the second-order term between samples of one Gaussian whose
+    covariance has the eigenvalues s: without it the error would be near 0 whenever the distance happens to be.
+    """
+    factor = first.factor
+    product = factor @ second.factor.T if second.covariance is None else factor @ second.covariance
+    squares, vectors = np.linalg.eigh(product @ (product.T if second.covariance is None else factor.T))
+    values = np.sqrt(np.maximum(squares, 0.0))
+    kept = values > NULL * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    shift = first.mean - second.mean
+    mapped_x = np.square(first.whitened(x) @ vectors) @ values
+    mapped_y = np.square(y @ (factor.T @ vectors)) @ (1 / values)
+    u = np.einsum("ij,ij->i", x, x) - mapped_x + 2 * (x @ shift)
+    v = np.einsum("ij,ij->i", y, y) - mapped_y - 2 * (y @ shift)
+    parallel = values[:, None] * (values / (values[:, None] + values))
+    second_order = 2 * (values @ values) + np.square(parallel).sum() + np.square(values / 2).sum()
+    return u - u.mean(), v - v.mean(), (1 / len(x) + 1 / len(y)) ** 2 * float(second_order)
 
 
-def _inverse_sizes(n: int, m: int, groups: int) -> np.ndarray:
-    """Mean of 1/n and 1/m, then with each group left out, (1 + groups,); for one group the mean only."""
-    if groups == 1:
-        return np.array([(1 / n + 1 / m) / 2])
-    left = [np.append(size, size - np.bincount(group_of(size, groups))) for size in (n, m)]
-    return (1 / left[0] + 1 / left[1]) / 2
+def _estimate(sizes: list[_Size], weights: np.ndarray | None = None) -> Estimate:
+    """The sum of the distances at `sizes` by `weights`, by default 1."""
+    weights = np.ones(len(sizes)) if weights is None else weights
+    value = float(weights @ [size.value for size in sizes])
+    influences = [size.influences for size in sizes if size.influences is not None]
+    if len(influences) < len(sizes):
+        return Estimate(value, None)
+    u, v = (weights @ np.stack(of_sample) for of_sample in zip(*influences, strict=True))
+    # the pairs of examples in one subset of the smaller size are also pairs in one subset of the larger
+    variances = np.array([size.second_order for size in sizes])
+    least = float(np.sqrt(weights @ np.minimum.outer(variances, variances) @ weights))
+    return Estimate(value, error_of_means(u, v, least=least), u)
 
 
 def _checked_moments(mean: np.ndarray, covariance: np.ndarray, mean_name: str, covariance_name: str) -> _Gaussian:

@@ -26,9 +26,9 @@ def inception_score(logits: np.ndarray, splits: int = SPLITS) -> Estimate:
         raise UserError(f"splits: {splits}, must be at least 1")
     logits = as_points("logits", logits, at_least=splits)
     parts = [_score(logits[s::splits]) for s in range(splits)]
-    errors = [error for _, error in parts if error is not None]
+    errors = [part.std_error for part in parts if part.std_error is not None]
     return Estimate(
-        float(np.mean([value for value, _ in parts])),
+        float(np.mean([part.value for part in parts])),
         float(np.linalg.norm(errors)) / splits if len(errors) == splits else None,
     )
 

@@ -117,7 +117,7 @@ def nearness_auc(held_out: np.ndarray, generated: np.ndarray) -> Estimate:
     generated_shares = 1 - _mid_ranks(generated, held_out) / m
     held_out_shares = _mid_ranks(held_out, generated) / n
     error = np.sqrt(generated_shares.var(ddof=1) / n + held_out_shares.var(ddof=1) / m)
-    return Estimate(float(generated_shares.mean()), float(error))
+    return Estimate(float(generated_shares.mean()), float(error), held_out_shares - held_out_shares.mean())
 
 
 def _mid_ranks(values: np.ndarray, sample: np.ndarray) -> np.ndarray:
@@ -134,9 +134,11 @@ def share_below_quantile(held_out: np.ndarray, generated: np.ndarray, level: flo
     interpolated, and ties count as if broken at random. For m < 1/level - 1 it therefore stays below 1.
 
     The error combines the binomial one of n with half the range of the share over the ranks of the quantile ± one
-    standard deviation sqrt(m·level·(1 - level)) for m (Woodruff 1952).
+    standard deviation sqrt(m·level·(1 - level)) for m (Woodruff 1952). `influence` (m,) distributes that half range
+    over the held-out values: those up to the quantile lower it, and with it the share.
     """
-    held_out, generated = np.sort(as_values("held_out", held_out)), np.sort(as_values("generated", generated))
+    values, generated = as_values("held_out", held_out), np.sort(as_values("generated", generated))
+    held_out = np.sort(values)
     n, m = len(generated), len(held_out)
     rank, deviation = level * (m + 1), np.sqrt(m * level * (1 - level))
     ranks = np.clip([rank, rank - deviation, rank + deviation], 0, m)
@@ -144,7 +146,11 @@ def share_below_quantile(held_out: np.ndarray, generated: np.ndarray, level: flo
     below = _share_below_rank(held_out, generated, lower.astype(int))
     above = _share_below_rank(held_out, generated, np.ceil(ranks).astype(int))
     share, low, high = below + (ranks - lower) * (above - below)
-    return Estimate(float(share), float(np.hypot(binomial_error(share, n), (high - low) / 2)))
+    half_range = (high - low) / 2
+    lowers = values <= held_out[max(int(np.ceil(ranks[0])), 1) - 1]
+    spread = lowers.std(ddof=1) if m > 1 else 0.0
+    influence = (lowers.mean() - lowers) * (half_range * np.sqrt(m) / spread if spread > 0 else 0.0)
+    return Estimate(float(share), float(np.hypot(binomial_error(share, n), half_range)), influence)
 
 
 def _share_below_rank(held_out: np.ndarray, generated: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -223,6 +229,7 @@ class Memorisation(MetricFamily[MemorisationSettings]):
                 status=status,
                 reason=reason,
                 seconds=perf_counter() - start,
+                influence=estimate.influence if estimate else None,
             )
 
         try:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deepgen_bench.metrics.arrays import as_pair
-from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.estimate import Estimate, error_of_means
 from deepgen_bench.runtime.errors import UserError
 
 LARGEST_GAP = 1e-6
@@ -30,10 +30,10 @@ class Transport:
 
     `u` (n,) and `v` (m,) are optimal dual potentials of W_p^p in the order of the points, each centred to mean 0: the
     first-order contribution of each point to W_p^p. `std_error` is the sampling error of W_p about its expectation at
-    this n and m: sqrt(var(u)/n + var(v)/m) on W_p^p (the central limit theorem of del Barrio and Loubes 2019), mapped
-    to W_p by the delta method. It is conservative for equal distributions, and None if W_p is 0 or a sample is a single
-    point. `duality_gap` is the relative difference between the primal cost and a feasible dual value, which certifies
-    optimality.
+    this n and m: that of W_p^p from u and v (`error_of_means`; the central limit theorem of del Barrio and Loubes
+    2019), mapped to W_p by the delta method. It is conservative for equal distributions, and None if W_p is 0 or a
+    sample is a single point. `influence` (n,) is that of the points x on W_p, as in `Estimate`. `duality_gap` is the
+    relative difference between the primal cost and a feasible dual value, which certifies optimality.
     """
 
     value: float
@@ -41,6 +41,7 @@ class Transport:
     duality_gap: float
     u: np.ndarray = field(repr=False)
     v: np.ndarray = field(repr=False)
+    influence: np.ndarray | None = field(default=None, repr=False)
 
 
 def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**8) -> Transport:
@@ -61,12 +62,14 @@ def wasserstein(x: np.ndarray, y: np.ndarray, p: int, max_iterations: int = 10**
                 raise UserError(f"{name}: {len(points)} points, exact transport takes at most {MAX_POINTS}")
         cost, dual, u, v = _solve_simplex(_costs(x, y, p), max_iterations)
     u, v = u - u.mean(), v - v.mean()
+    std_error = _root_error(cost, p, u, v)
     return Transport(
         value=cost ** (1 / p),
-        std_error=_root_error(cost, p, u, v),
+        std_error=std_error,
         duality_gap=abs(cost - dual) / cost if cost > 0 else abs(dual),
         u=u,
         v=v,
+        influence=None if std_error is None else u / _slope(cost, p),
     )
 
 
@@ -78,7 +81,8 @@ def centred_w2(x: np.ndarray, x2: np.ndarray, y: np.ndarray, y2: np.ndarray) -> 
     distributions the expectation is 0, and about half of the values are negative. Unbiased for a translation in any
     dimension; in high dimension a difference in scale is underestimated, with the right sign. `std_error` is from the
     dual potentials of the three solutions, summed for each of the four samples; as in `wasserstein` it is about the
-    expectation of the statistic at this n, and conservative for equal distributions.
+    expectation of the statistic at this n, and conservative for equal distributions. `influence` (2n,) is that of the
+    examples of x, then of x2.
     """
     x, x2 = as_pair(x, x2, at_least=2, names=("x", "x2"))
     y, y2 = as_pair(y, y2, at_least=2, names=("y", "y2"))
@@ -92,7 +96,7 @@ def centre(between: Transport, within_x: Transport, within_y: Transport) -> Esti
     """`centred_w2` of solved transports x to y, x to x2 and y to y2, all with p = 2."""
     value = between.value**2 - (within_x.value**2 + within_y.value**2) / 2
     parts = between.u - within_x.u / 2, within_x.v / 2, between.v - within_y.u / 2, within_y.v / 2
-    return Estimate(value, _error_of_means(*parts))
+    return Estimate(value, error_of_means(*parts), 2 * np.concatenate(parts[:2]))
 
 
 def random_projections(d: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -101,12 +105,17 @@ def random_projections(d: int, count: int, rng: np.random.Generator) -> np.ndarr
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
 
-class SlicedTransport(NamedTuple):
-    """Sliced W_p, its sampling error and its Monte-Carlo error over directions, which are None if not defined."""
+@dataclass(frozen=True)
+class SlicedTransport:
+    """Sliced W_p, its sampling error, its Monte-Carlo error over directions, and the influence of the points x.
+
+    All but the value are None if not defined. `influence` (n,) is as in `Estimate`, on the scale of the value.
+    """
 
     value: float
     std_error: float | None
     mc_error: float | None
+    influence: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray, projections: np.ndarray, p: int = 2) -> SlicedTransport:
@@ -130,10 +139,13 @@ def sliced_wasserstein(x: np.ndarray, y: np.ndarray, projections: np.ndarray, p:
         v += lines.v
     slices = np.concatenate(costs)
     cost = float(slices.mean())
+    u, v = ((potential - potential.mean()) / len(slices) for potential in (u, v))
+    std_error = _root_error(cost, p, u, v)
     return SlicedTransport(
         value=cost ** (1 / p),
-        std_error=_root_error(cost, p, u / len(slices), v / len(slices)),
+        std_error=std_error,
         mc_error=_root_error(cost, p, slices),
+        influence=None if std_error is None else u / _slope(cost, p),
     )
 
 
@@ -142,19 +154,16 @@ def _check_order(p: int) -> None:
         raise UserError(f"p: {p}, expected 1 or 2")
 
 
-def _error_of_means(*parts: np.ndarray) -> float:
-    """Standard error of a sum of independent means, each over one of `parts`."""
-    unit = (
-        max(float(np.abs(part).max()) for part in parts) or 1.0
-    )  # squares of squared distances exceed the range of float64
-    return unit * float(np.sqrt(sum((part / unit).var(ddof=1) / len(part) for part in parts)))
-
-
 def _root_error(cost: float, p: int, *parts: np.ndarray) -> float | None:
     """The error of cost^(1/p) from that of the cost (delta method); None if it is not defined."""
     if cost == 0 or min(map(len, parts)) < 2:
         return None
-    return _error_of_means(*parts) / (p * cost ** (1 - 1 / p))
+    return error_of_means(*parts) / _slope(cost, p)
+
+
+def _slope(cost: float, p: int) -> float:
+    """The derivative of W_p^p in W_p."""
+    return p * cost ** (1 - 1 / p)
 
 
 class _Solution(NamedTuple):

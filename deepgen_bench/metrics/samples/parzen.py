@@ -63,6 +63,7 @@ class Parzen(MetricFamily[ParzenSettings]):
             n_real=len(x),
             n_generated=len(kernels),
             seconds=perf_counter() - started,
+            influence=values - values.mean(),
         )
 
     @staticmethod

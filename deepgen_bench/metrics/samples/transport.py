@@ -136,6 +136,7 @@ def _row(
         result = compute()
         mc_error = result.mc_error if isinstance(result, SlicedTransport) else None
         row = replace(row, value=result.value, std_error=result.std_error, mc_error=mc_error)
+        row = replace(row, influence=result.influence)
     except NotConverged as error:
         row = replace(row, status="not_converged", reason=str(error))
     except TooFewExamples as error:

@@ -43,7 +43,7 @@ def c2st(real: np.ndarray, generated: np.ndarray, seed: int) -> Estimate:
     chooses. 0.5 is expected for equal distributions: less is noise, or the samples share examples. Duplicates within
     one sample, as of a model that repeats itself, are on both sides of the split, so that the classifier recognises
     them: they raise the accuracy for every distribution. The error is that of the two held-out shares of correct
-    answers, each binomial, and conditional on the classifier.
+    answers, each binomial, and conditional on the classifier; `influence` is that of the real ones (n // 2,).
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -55,8 +55,10 @@ def c2st(real: np.ndarray, generated: np.ndarray, seed: int) -> Estimate:
     halves = real[:n:2], generated[:n:2]
     classifier.fit(np.concatenate(halves), np.repeat([0, 1], [len(half) for half in halves]))
     held_out = real[1:n:2], generated[1:n:2]
-    shares = [float(np.mean(classifier.predict(half) == label)) for label, half in enumerate(held_out)]
-    return Estimate(sum(shares) / 2, hypot(*(binomial_error(share, n // 2) for share in shares)) / 2)
+    correct = [classifier.predict(half) == label for label, half in enumerate(held_out)]
+    shares = [float(np.mean(answers)) for answers in correct]
+    error = hypot(*(binomial_error(share, n // 2) for share in shares)) / 2
+    return Estimate(sum(shares) / 2, error, (correct[0] - shares[0]) / 2)
 
 
 class TwoSampleSettings(MetricSettings):
@@ -111,22 +113,23 @@ class TwoSample(MetricFamily[TwoSampleSettings]):
             return self._width
 
         def row(metric: str, compute: Callable[[], Estimate], start: float, **options: str) -> Measurement:
-            value, std_error, reason = None, None, ""
+            estimate, reason = None, ""
             try:
-                value, std_error = compute()
+                estimate = compute()
             except TooFewExamples as error:
                 reason = str(error)
             return Measurement(
                 metric=metric,
-                value=value,
+                value=estimate.value if estimate else None,
                 variant={**variant, **options},
-                std_error=std_error,
+                std_error=estimate.std_error if estimate else None,
                 direction="min",
                 n_real=n,
                 n_generated=n,
                 status="not_applicable" if reason else "ok",
                 reason=reason,
                 seconds=perf_counter() - start,
+                influence=estimate.influence if estimate else None,
             )
 
         seed = derive_seed(context.base_seed, "metric", context.dataset, "c2st")
