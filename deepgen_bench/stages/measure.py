@@ -18,11 +18,11 @@ from deepgen_bench.models.replicate import Replicate
 from deepgen_bench.plugins import METRICS
 from deepgen_bench.runtime.device import open_device
 from deepgen_bench.runtime.seeds import derive_rng
-from deepgen_bench.stages.block import Block, Measured, Row
+from deepgen_bench.stages.block import Block, Measured, Row, Vectors
 from deepgen_bench.stages.extractor import load_extractors
 from deepgen_bench.stages.prepare import open_data
 from deepgen_bench.stages.progress import Progress
-from deepgen_bench.storage.keys import FINAL, OUTPUT, SampleFile
+from deepgen_bench.storage.keys import FINAL, OUTPUT, InfluenceName, SampleFile, Variant, VectorName
 from deepgen_bench.storage.measured import write_measured
 
 
@@ -43,26 +43,31 @@ def measure_samples(store: Store, dataset: str, model: str, block_number: int) -
         families[name] = METRICS[name](settings)
     rows: dict[str, list[Row]] = {name: [] for name in families}
     missing: list[Row] = []
+    influences: Vectors = {}
     with Progress(f"{dataset}/{model} sample metrics") as progress:
         for done, replicate in enumerate(block.replicates(), 1):
             if replicate.info["status"] != "ok":
                 missing += block.rows_without_value(replicate, Measurement("frechet_distance", None, direction="min"))
                 continue
+            run_id = store.run_id(dataset, model, replicate.info["seed"])
             for name, family in families.items():
-                rows[name] += measure_family(block, replicate, name, family, test, context)
+                of_family = measure_family(block, replicate, name, family, test, context)
+                rows[name] += of_family.rows
+                influences |= {VectorName.of_run(key, run_id): vector for key, vector in of_family.vectors.items()}
             progress(done, len(block.seeds), f"seed {replicate.info['seed']}")
     measured = [row for family_rows in rows.values() for row in family_rows]
-    write_measured(store.measurements(dataset, model, block_number, "sample"), measured + missing)
+    write_measured(store.measurements(dataset, model, block_number, "sample"), measured + missing, influences)
 
 
 def measure_family(
     block: Block, replicate: Replicate, name: str, family: Any, test: np.ndarray, context: Context
-) -> list[Row]:
-    """Rows of one family of metrics for all samples of a replicate."""
+) -> Measured:
+    """Rows of one family of metrics for all samples of a replicate, and the influences of the test examples on them."""
     settings, experiment = family.settings, block.store.experiment
 
     def measure() -> Measured:
         rows: list[Row] = []
+        influences: Vectors = {}
         # by digest of the samples: the best checkpoint may be the final one
         known: dict[str | None, list[Measurement]] = {}
         for checkpoint, output, real, generated in sample_pairs(block, replicate, test):
@@ -73,12 +78,21 @@ def measure_family(
             if output:
                 measurements = [replace(m, variant=m.variant | {OUTPUT: output}) for m in measurements]
             rows += block.rows(replicate, checkpoint, measurements)
-        return Measured(rows, {})
+            influences |= dict(influences_of(measurements, checkpoint) if real is test else ())
+        return Measured(rows, influences)
 
     identity = [settings.identity(), code_identity(type(family).__module__), extractor_identities(context.extractors)]
     identity += [block.prepared.digest, experiment.samples]
     costly = f"metrics.{name}.n" if "n" in type(settings).model_fields else "samples"
-    return block.cached(replicate, name, identity, replicate.info["digest"], costly, measure).rows
+    return block.cached(replicate, name, identity, replicate.info["digest"], costly, measure)
+
+
+def influences_of(measurements: list[Measurement], checkpoint: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The influences of the test examples, in single precision, by their name in a replicate's archive."""
+    for m in measurements:
+        if m.influence is not None and m.reference_split == "test":
+            name = InfluenceName(m.metric, "", "test", str(Variant.of(m.variant)), m.n_real, m.n_generated)
+            yield name.at(checkpoint), m.influence.astype(np.float32)
 
 
 def sample_context(store: Store, dataset: str, extractors: dict[str, Extractor]) -> Context:

@@ -148,6 +148,21 @@ class VectorName:
 
 
 @dataclass(frozen=True)
+class InfluenceName(VectorName):
+    """The name of the influences of the test examples on a measurement: `<metric>[<variant>;…]`.
+
+    The variant is that of the tidy table, with the numbers of examples of both samples.
+    """
+
+    variant: str = ""
+    n_real: int | None = None
+    n_generated: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.metric}[{self.variant};n_real={self.n_real};n_generated={self.n_generated}]"
+
+
+@dataclass(frozen=True)
 class SampleFile:
     """The file of a checkpoint's samples of one kind of output: `samples_<checkpoint>[_<output>].npy`."""
 

@@ -145,4 +145,5 @@ def _goodness(group: Spread) -> float:
 
 def _key(a: Spread, b: Spread) -> Hashable:
     column = a.column
-    return pair_key(a.group.dataset, column.metric, column.variant, column.n_real, a.group.model, b.group.model)
+    first, second = ((spread.group.model, spread.group.output) for spread in (a, b))
+    return pair_key(a.group.dataset, column.metric, column.variant, column.n_real, column.n_generated, first, second)

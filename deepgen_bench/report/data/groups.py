@@ -75,7 +75,10 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Spread:
-    """A group over its seeds. `std_error` and `mc_error` are means over the measurements; NaN if unknown."""
+    """A group over its seeds. `std_error` and `mc_error` are means over the measurements; NaN if unknown.
+
+    `test_error` is the standard error of the mean of a sample metric over test examples; NaN if unknown.
+    """
 
     group: Group
     mean: float
@@ -93,6 +96,7 @@ class Spread:
     statuses: dict[str, int]
     events: tuple[Event, ...]
     values: dict[int, float]  # by seed
+    test_error: float = nan
 
     @property
     def column(self) -> Comparable:
@@ -102,15 +106,20 @@ class Spread:
     def margin(self) -> float:
         """The number after ± in a table; NaN if unknown.
 
-        It is the half-width of the interval over seeds. For likelihoods it is combined (root of the sum of squares)
-        with the half-width over the test examples, which all seeds share.
+        It is the half-width of the interval over seeds, combined (root of the sum of squares) with the half-width over
+        the test examples, which all seeds share: of sample metrics where it is known, and of likelihoods.
         """
+        if isfinite(self.test_error):
+            return hypot(self.half_width, NORMAL_QUANTILE * self.test_error)
         n = self.column.n_real
         if self.column.metric not in OVER_EXAMPLES or n is None or not isfinite(self.std_error):
             return self.half_width
         over_examples = half_width(self.std_error * sqrt(n), n)
         return hypot(0.0 if isnan(self.half_width) else self.half_width, over_examples)
 
+
+NORMAL_QUANTILE = 1.96
+"""Half-width of a 95 % interval in standard errors of a mean over many examples."""
 
 # The columns of the tidy table that a spread is computed from.
 INPUTS = ("seed", "value", "std_error", "mc_error", "bound", "direction", "status", "reason")

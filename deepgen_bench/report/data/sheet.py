@@ -7,6 +7,7 @@ import pandas as pd
 
 from deepgen_bench.report.data.groups import Comparable, Spread, spreads
 from deepgen_bench.report.data.metrics import LIKELIHOODS, family, position
+from deepgen_bench.report.data.paired import PairedErrors, test_error
 from deepgen_bench.report.data.selection import REAL, has_value, of_checkpoint, real_labels
 from deepgen_bench.storage.keys import RowLabel
 
@@ -53,8 +54,9 @@ class Grid:
 class Sheet:
     """The measurements of one dataset at one checkpoint: `rows`, `columns`, and the spread where they meet."""
 
-    def __init__(self, measurements: pd.DataFrame):
+    def __init__(self, measurements: pd.DataFrame, errors: PairedErrors | None = None):
         self.spreads = [_without_rank_on_training_data(spread) for spread in spreads(measurements)]
+        self.spreads = [replace(spread, test_error=test_error(spread, errors or {})) for spread in self.spreads]
         self.columns = _columns(self.spreads)
         # in the order of the results, real data first
         real = real_labels(measurements)
@@ -110,10 +112,11 @@ class Sheet:
         ]
 
 
-def sheets(rows: pd.DataFrame, checkpoint: str) -> dict[str, Sheet]:
-    """The measurements of one experiment at a checkpoint, by dataset."""
+def sheets(rows: pd.DataFrame, checkpoint: str, errors: PairedErrors | None = None) -> dict[str, Sheet]:
+    """The measurements of one experiment at a checkpoint, by dataset; `errors` are those over its test examples."""
     selected = of_checkpoint(rows, checkpoint)
-    return {str(dataset): Sheet(measurements) for dataset, measurements in selected.groupby("dataset", sort=False)}
+    by_dataset = selected.groupby("dataset", sort=False)
+    return {str(dataset): Sheet(measurements, errors) for dataset, measurements in by_dataset}
 
 
 def _columns(groups: Sequence[Spread]) -> list[Comparable]:

@@ -43,8 +43,8 @@ class Section:
 def sections_of(experiments: Experiments) -> tuple[list[Section], list[Table]]:
     """A section for every dataset, and the tables over all datasets."""
     results = experiments.results
-    by_dataset = sheets(results.rows, CHECKPOINT)
     errors = paired_errors(results.paired, experiments.name, CHECKPOINT)
+    by_dataset = sheets(results.rows, CHECKPOINT, errors)
     quality = {dataset: limits for file in experiments.files for dataset, limits in file.quality.items()}
     tables = tables_of_sheets(by_dataset, errors, CHECKPOINT)
     palette = Palette(experiments.models, experiments.real)

@@ -41,7 +41,7 @@ def comparison_tables(rows: pd.DataFrame, checkpoint: str = "final", paired: pd.
     if len(names := rows["experiment"].unique()) > 1:
         raise UserError(f"rows of {len(names)} experiments ({', '.join(names)}); valid: those of one")
     errors = {} if paired is None else paired_errors(paired, "".join(names), checkpoint)
-    return tables_of_sheets(sheets(rows, checkpoint), errors, checkpoint)
+    return tables_of_sheets(sheets(rows, checkpoint, errors), errors, checkpoint)
 
 
 def tables_of_sheets(by_dataset: Mapping[str, Sheet], errors: PairedErrors, checkpoint: str) -> list[Table]:

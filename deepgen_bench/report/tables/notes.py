@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 def notes(sheet: Sheet, grid: Grid, names: Sequence[str], comparisons: Comparisons, checkpoint: str) -> Iterator[str]:
     """The notes of a table with the cells of `grid`, whose columns the notes call by `names`."""
-    yield _intervals(grid.columns)
+    yield _intervals(grid)
     yield from _tests(names, comparisons)
     cells = [spread for j in range(len(names)) for spread in grid.valued(j)]
     if any(spread.bound in SIGNS for spread in cells):
@@ -50,11 +50,13 @@ def notes(sheet: Sheet, grid: Grid, names: Sequence[str], comparisons: Compariso
         yield f"{word} ({', '.join(replicates)}): {reason}."
 
 
-def _intervals(columns: Sequence[Comparable]) -> str:
-    over = "given the one test set; a single seed has none."
-    if any(column.metric in OVER_EXAMPLES for column in columns):
-        over = f"for likelihoods also over the test examples, otherwise {over}"
-    return f"±: half-width of the 95 % t interval over seeds, {over}"
+def _intervals(grid: Grid) -> str:
+    cells = [spread for j in range(len(grid.columns)) for spread in grid.valued(j)]
+    sampled = [isfinite(spread.test_error) or spread.column.metric in OVER_EXAMPLES for spread in cells]
+    over = "over seeds and test examples" if all(sampled) else "over seeds, given the one test set"
+    if any(sampled) and not all(sampled):
+        over = "over seeds, and over test examples where they are known to matter"
+    return f"±: half-width of the 95 % interval {over}; a single seed has none."
 
 
 def _checkpoint(sheet: Sheet, rows: Sequence[Row], checkpoint: str) -> str:

@@ -22,7 +22,7 @@ MANY = 1000
 def seeds_tables(rows: pd.DataFrame, checkpoint: str = "final", paired: pd.DataFrame | None = None) -> list[Table]:
     """The table of every dataset of one experiment that has one; `paired` as for `comparison_tables`."""
     errors = {} if paired is None else paired_errors(paired, rows["experiment"].iloc[0], checkpoint)
-    tables = [seeds_table(dataset, sheet, errors) for dataset, sheet in sheets(rows, checkpoint).items()]
+    tables = [seeds_table(dataset, sheet, errors) for dataset, sheet in sheets(rows, checkpoint, errors).items()]
     return [table for table in tables if table]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepgen_bench.report.data.experiments import ExperimentFile
+from deepgen_bench.report.data.paired import paired_errors
 from deepgen_bench.report.data.sheet import sheets
 from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.report.tables.published import published_tables
@@ -29,7 +30,8 @@ def write_tables(
     experiment's, a table each. Returns the paths written.
     """
     paths = []
-    by_dataset = sheets(rows, checkpoint)
+    errors = {} if paired is None else paired_errors(paired, rows["experiment"].iloc[0], checkpoint)
+    by_dataset = sheets(rows, checkpoint, errors)
     quality = file.quality if file else {}
     replicates = [replicate_table(dataset, sheet, quality.get(dataset, {})) for dataset, sheet in by_dataset.items()]
     tables = comparison_tables(rows, checkpoint, paired)
