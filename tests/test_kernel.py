@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from estimates import pair, values_and_errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepgen_bench.metrics.estimate import Estimate
+from deepgen_bench.metrics.estimate import Estimate, error_of_means
 from deepgen_bench.metrics.features.kernel import gaussian_mmd, kernel_curve, kernel_distance
-from deepgen_bench.metrics.jackknife import group_of, jackknife_error
 from deepgen_bench.runtime.errors import UserError
 
 WIDTH = 1.3
@@ -29,22 +29,38 @@ def u_statistic(x: np.ndarray, y: np.ndarray, kernel) -> float:
     return within[0] / (n * (n - 1)) + within[1] / (m * (m - 1)) - 2 * kernel(x, y).mean()
 
 
+def second_order(x: np.ndarray, y: np.ndarray, kernel) -> float:
+    """Variance of the second-order term of the statistic, from kernels centred over the other examples."""
+
+    def mean_square(k: np.ndarray, pairs: np.ndarray) -> float:
+        rows, columns = ((k * pairs).sum(axis=axis) / pairs.sum(axis=axis) for axis in (1, 0))
+        mean = (k * pairs).sum() / pairs.sum()
+        return float((((k - rows[:, None] - columns + mean) * pairs) ** 2).sum() / pairs.sum())
+
+    n, m = len(x), len(y)
+    within = [mean_square(kernel(a, a), 1 - np.eye(len(a))) for a in (x, y)]
+    across = mean_square(kernel(x, y), np.ones((n, m)))
+    return 2 * within[0] / (n * (n - 1)) + 2 * within[1] / (m * (m - 1)) + 4 * across / (n * m)
+
+
 def estimates(kernel, x: np.ndarray, y: np.ndarray) -> Estimate:
     return kernel_distance(x, y) if kernel is cubic else gaussian_mmd(x, y, WIDTH)
 
 
 @pytest.mark.parametrize("kernel", [cubic, gaussian])
-@pytest.mark.parametrize(("n", "m", "d"), [(83, 71, 5), (40, 40, 1), (21, 300, 2), (5, 4, 3), (3, 50, 40)])
+@pytest.mark.parametrize(("n", "m", "d"), [(83, 71, 5), (40, 40, 1), (21, 120, 2), (5, 4, 3), (3, 50, 40)])
 def test_value_and_error_by_definition(kernel, n: int, m: int, d: int) -> None:
-    """The error from sums over groups is the jackknife with each group left out and everything recomputed."""
+    """The influences from sums are what leaving each example out and recomputing everything changes."""
     rng = np.random.default_rng(n)
     x, y = rng.standard_normal((n, d)), rng.standard_normal((m, d)) + 0.3
     found = estimates(kernel, x, y)
     assert found.value == pytest.approx(u_statistic(x, y, kernel), rel=1e-9)
-    groups = min(20, n, m)
-    of_x, of_y = group_of(n, groups), group_of(m, groups)
-    left_out = [u_statistic(x[of_x != g], y[of_y != g], kernel) for g in range(groups)]
-    assert found.std_error == pytest.approx(jackknife_error(np.array(left_out)), rel=1e-8)
+    without_x = np.array([u_statistic(np.delete(x, i, axis=0), y, kernel) for i in range(n)])
+    without_y = np.array([u_statistic(x, np.delete(y, i, axis=0), kernel) for i in range(m)])
+    u, v = (n - 1) * (without_x.mean() - without_x), (m - 1) * (without_y.mean() - without_y)
+    np.testing.assert_allclose(found.influence, u, atol=1e-9 * np.abs(u).max())
+    assert found.std_error is not None and found.std_error >= error_of_means(u, v) * (1 - 1e-8)
+    assert found.std_error == pytest.approx(error_of_means(u, v, least=np.sqrt(second_order(x, y, kernel))), rel=1e-8)
 
 
 def test_curve_is_the_mean_over_disjoint_subsets() -> None:
@@ -56,6 +72,12 @@ def test_curve_is_the_mean_over_disjoint_subsets() -> None:
     for parts, size in zip((1, 2, 4), curve, strict=True):
         expected = np.mean([u_statistic(x[s::parts], y[s::parts], cubic) for s in range(parts)])
         assert size.estimate.value == pytest.approx(expected, rel=1e-9)
+        own = np.empty(83)
+        for s in range(parts):
+            subset = kernel_distance(x[s::parts], y[s::parts]).influence
+            assert subset is not None
+            own[s::parts] = subset * 83 / (parts * len(subset))
+        np.testing.assert_allclose(size.estimate.influence, own - own.mean(), atol=1e-9 * np.abs(own).max())
     assert len(kernel_curve(x[:19], y)) == 1 and len(kernel_curve(x[:20], y)) == 3
 
 
@@ -100,15 +122,11 @@ def test_unbiased_with_an_honest_error(kernel, d: int, shift: float, scale: floa
     Somewhat fewer with the cubic kernel in one dimension, whose sixth powers make small samples skewed.
     """
     rng = np.random.default_rng(5)
-    found = np.array(
-        [
-            estimates(
-                kernel, rng.standard_normal((150, d)), scale * rng.standard_normal((120, d)) + shift * np.eye(1, d)
-            )
-            for _ in range(300)
-        ]
-    )
-    values, errors = found.T
+    found = [
+        estimates(kernel, rng.standard_normal((150, d)), scale * rng.standard_normal((120, d)) + shift * np.eye(1, d))
+        for _ in range(300)
+    ]
+    values, errors = values_and_errors(found)
     sd = values.std(ddof=1)
     null = shift == 0 and scale == 1
     if kernel is gaussian:
@@ -129,23 +147,23 @@ def test_invariants(n: int, m: int, d: int, seed: int) -> None:
     x, y = rng.standard_normal((n, d)), rng.standard_normal((m, d))
     found = gaussian_mmd(x, y, WIDTH)
     assert -2 <= found.value <= 2 and found.std_error is not None and found.std_error >= 0
-    assert gaussian_mmd(y, x, WIDTH) == pytest.approx(found, rel=1e-9, abs=1e-12)
-    assert gaussian_mmd(7 * x + 100, 7 * y + 100, 7 * WIDTH) == pytest.approx(found, rel=1e-7, abs=1e-10)
-    assert kernel_distance(y, x) == pytest.approx(kernel_distance(x, y), rel=1e-8, abs=1e-10)
+    assert pair(gaussian_mmd(y, x, WIDTH)) == pytest.approx(pair(found), rel=1e-9, abs=1e-12)
+    assert pair(gaussian_mmd(7 * x + 100, 7 * y + 100, 7 * WIDTH)) == pytest.approx(pair(found), rel=1e-7, abs=1e-8)
+    assert pair(kernel_distance(y, x)) == pytest.approx(pair(kernel_distance(x, y)), rel=1e-8, abs=1e-10)
     order = rng.permutation(n)
     assert gaussian_mmd(x[order], y, WIDTH).value == pytest.approx(found.value, rel=1e-9, abs=1e-12)
 
 
 def test_edge_cases() -> None:
     x = np.random.default_rng(0).standard_normal((30, 2))
-    # without a group of two examples no pair is left
+    # without one of two examples no pair is left
     assert kernel_distance(x[:2], x[2:4]).std_error is None
     # constant features: nothing varies
-    assert kernel_distance(np.ones((25, 3)), np.ones((30, 3))) == (0, 0)
-    assert gaussian_mmd(np.ones((25, 3)), np.ones((30, 3)), 1.0) == pytest.approx((0, 0), abs=1e-15)
+    assert pair(kernel_distance(np.ones((25, 3)), np.ones((30, 3)))) == (0, 0)
+    assert pair(gaussian_mmd(np.ones((25, 3)), np.ones((30, 3)), 1.0)) == pytest.approx((0, 0), abs=1e-8)
     # far apart: every pair within is alone or at 1, none across
     far = gaussian_mmd(np.zeros((25, 3)), np.full((30, 3), 1e6), 1.0)
-    assert far == pytest.approx((2, 0), abs=1e-12)
+    assert pair(far) == pytest.approx((2, 0), abs=1e-8)
     # without rounding noise far from the origin
     assert gaussian_mmd(x + 1e6, x[::-1] + 1e6, 1.0).value == pytest.approx(
         gaussian_mmd(x, x[::-1], 1.0).value, rel=1e-6
@@ -159,9 +177,8 @@ def test_one_point_far_out_costs_the_others_no_digits(sample: int) -> None:
     samples[sample, 7] = 1e10
     found = gaussian_mmd(*samples, WIDTH)
     assert found.value == pytest.approx(u_statistic(*samples, gaussian), rel=1e-9)
-    group = group_of(90)
-    left_out = [u_statistic(*(s[group != g] for s in samples), gaussian) for g in range(20)]
-    assert found.std_error == pytest.approx(jackknife_error(np.array(left_out)), rel=1e-6)
+    left_out = [u_statistic(np.delete(samples[0], i, axis=0), samples[1], gaussian) for i in range(90)]
+    np.testing.assert_allclose(found.influence, 89 * (np.mean(left_out) - left_out), atol=1e-9)
 
 
 def test_wrong_input_is_named() -> None:

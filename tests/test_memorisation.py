@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from estimates import pair, values_and_errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -99,10 +100,10 @@ def test_training_data_are_checked() -> None:
 def test_auc_is_the_mann_whitney_statistic(m: int, n: int, levels: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     held, generated = rng.integers(0, levels, m) / 8, rng.integers(0, levels, n) / 8
-    value, error = nearness_auc(held, generated)
+    value, error = pair(nearness_auc(held, generated))
     assert value == pytest.approx(mannwhitneyu(held, generated).statistic / (m * n))
     assert error >= 0
-    assert nearness_auc(generated, held) == (pytest.approx(1 - value), pytest.approx(error))
+    assert pair(nearness_auc(generated, held)) == (pytest.approx(1 - value), pytest.approx(error))
 
 
 @pytest.mark.parametrize(("shift", "decimals"), [(0.0, 8), (0.0, 0), (1.0, 8)])
@@ -112,7 +113,7 @@ def test_auc_lies_within_two_errors_as_often_as_it_says(shift: float, decimals: 
         nearness_auc(rng.normal(shift, 1, 150).round(decimals), rng.normal(0, 1, 250).round(decimals))
         for _ in range(1000)
     ]
-    values, errors = np.array(found).T
+    values, errors = values_and_errors(found)
     assert values.mean() == pytest.approx(norm.cdf(shift / np.sqrt(2)), abs=4 * values.std() / np.sqrt(1000))
     assert 0.93 <= np.mean(np.abs(values - norm.cdf(shift / np.sqrt(2))) <= 2 * errors) <= 0.97
 
@@ -145,7 +146,7 @@ def test_share_lies_within_two_errors_as_often_as_it_says(
 ) -> None:
     """U^slope lies below 0.01 with probability 0.01^(1/slope); a slope of 1 is the null."""
     found = [share_below_quantile(rng.random(m), rng.random(n) ** slope, 0.01) for _ in range(1000)]
-    values, errors = np.array(found).T
+    values, errors = values_and_errors(found)
     truth = 0.01 ** (1 / slope)
     assert values.mean() == pytest.approx(truth, rel=0.05)
     assert 0.9 <= np.mean(np.abs(values - truth) <= 2 * errors) <= 0.98
@@ -167,11 +168,11 @@ def test_wrong_distances_are_named() -> None:
 
 def test_share_of_copies() -> None:
     held = np.linspace(0.5, 1, 500)
-    value, error = share_below_quantile(held, np.zeros(300), 0.01)
+    value, error = pair(share_below_quantile(held, np.zeros(300), 0.01))
     assert value == 1 and 0 < error < 0.01
     assert share_below_quantile(held, np.ones(300), 0.01).value == 0
     # too few held-out examples to fix the quantile: the error says so
-    value, error = share_below_quantile(held[::10], np.zeros(300), 0.01)
+    value, error = pair(share_below_quantile(held[::10], np.zeros(300), 0.01))
     assert value == pytest.approx(0.51) and error > 0.4
     # everything is equal: nothing can be told
     assert share_below_quantile(np.zeros(200), np.zeros(300), 0.01).value == pytest.approx(0.01)

@@ -4,6 +4,7 @@ from math import exp, log
 
 import numpy as np
 import pytest
+from estimates import values_and_errors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -12,6 +13,7 @@ from scipy.stats import binom, chi2
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.arrays import TooFewExamples
 from deepgen_bench.metrics.context import Context, Modes
+from deepgen_bench.metrics.estimate import Estimate
 from deepgen_bench.metrics.samples.modes import (
     ModeCoverage,
     ModeSettings,
@@ -91,7 +93,7 @@ def test_error_of_modes_covered_is_its_spread(rng: np.random.Generator) -> None:
     weights = np.concatenate([0.7 ** np.arange(20), np.zeros(5)])
     n, least = 2000, 8
     found = [modes_covered(rng.multinomial(n, weights / weights.sum()), n, least) for _ in range(1000)]
-    values, errors = np.array(found).T
+    values, errors = values_and_errors(found)
     expected = binom.sf(least - 1, n, weights / weights.sum()).sum()
     assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(1000))
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.15)
@@ -119,7 +121,7 @@ def test_divergence_of_known_histograms() -> None:
     assert uniform_kl(np.array([0, 9, 0, 0])) == pytest.approx(log(4))
     assert uniform_kl(np.array([[1, 1, 0, 0], [3, 1, 0, 0]])) == pytest.approx([log(2), 0.75 * log(3) + 0.25 * log(1)])
     assert mode_kl(np.zeros(5, int), 1) == Estimate(0, 0)
-    assert mode_kl(np.array([1]), 3) == (pytest.approx(log(3)), None)
+    assert mode_kl(np.array([1]), 3) == Estimate(pytest.approx(log(3)), None)
     assert mode_kl(np.array([0, 1]), 2).value == pytest.approx(0)
     with pytest.raises(TooFewExamples, match="nearest: 0 samples, at least 1 is needed"):
         mode_kl(np.array([], int), 2)
@@ -132,8 +134,7 @@ def test_divergence_lies_within_two_errors_of_its_expectation(rng: np.random.Gen
     """And the expectation is (m - 1)/(2n) above the truth. Coverage is of a t with 19 degrees of freedom: 94 %."""
     p, n = np.array([0.4, 0.3, 0.2, 0.1]), 1000
     truth = float((p * np.log(4 * p)).sum())
-    found = np.array([mode_kl(rng.choice(4, size=n, p=p), 4) for _ in range(1000)])
-    values, errors = found.T
+    values, errors = values_and_errors([mode_kl(rng.choice(4, size=n, p=p), 4) for _ in range(1000)])
     assert values.mean() == pytest.approx(truth + 3 / (2 * n), abs=4 * values.std() / np.sqrt(1000))
     assert 0.92 <= np.mean(np.abs(values - values.mean()) <= 2 * errors) <= 0.965
 
@@ -141,7 +142,7 @@ def test_divergence_lies_within_two_errors_of_its_expectation(rng: np.random.Gen
 def test_error_of_the_divergence_of_a_perfect_model_is_conservative(rng: np.random.Generator) -> None:
     """2n KL is chi-squared with m - 1 degrees of freedom, which gives the bias and the spread in closed form."""
     m, n = 25, 2000
-    values, errors = np.array([mode_kl(rng.integers(m, size=n), m) for _ in range(400)]).T
+    values, errors = values_and_errors([mode_kl(rng.integers(m, size=n), m) for _ in range(400)])
     spread = np.sqrt(2 * (m - 1)) / (2 * n)
     assert values.mean() == pytest.approx((m - 1) / (2 * n), rel=0.1)
     assert values.std() == pytest.approx(spread, rel=0.15)

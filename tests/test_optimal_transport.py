@@ -4,14 +4,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from estimates import pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
+from deepgen_bench.metrics.estimate import Estimate, error_of_means
 from deepgen_bench.metrics.samples.optimal_transport import (
     NotConverged,
+    SlicedTransport,
     centred_w2,
     random_projections,
     sliced_wasserstein,
@@ -232,9 +235,11 @@ def check(results: list[tuple[float, float]], truth: float | None = None) -> Non
 
 
 def solved(x: np.ndarray, y: np.ndarray, p: int) -> tuple[float, float]:
-    result = wasserstein(x, y, p)
-    assert result.std_error is not None
-    return result.value, result.std_error
+    return pair(wasserstein(x, y, p))
+
+
+def centred(x: Sampler, y: Sampler, n: int) -> tuple[float, float]:
+    return pair(centred_w2(x(n), x(n), y(n), y(n)))
 
 
 @pytest.mark.parametrize("p", [1, 2])
@@ -249,14 +254,14 @@ def test_plug_in_error(p: int, d: int, shift: float, scale: float, rng: np.rando
 @pytest.mark.parametrize(("shift", "scale"), [(1, 1), (0, 1.5)])
 def test_centred_error_about_the_truth(d: int, shift: float, scale: float, rng: np.random.Generator) -> None:
     x, y = normal(rng, d), normal(rng, d, shift, scale)
-    check([centred_w2(x(150), x(150), y(150), y(150)) for _ in range(200)], shift**2 + d * (scale - 1) ** 2)
+    check([centred(x, y, 150) for _ in range(200)], shift**2 + d * (scale - 1) ** 2)
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(1, 1), (0, 1.5)])
 def test_centred_error_in_ten_dimensions(shift: float, scale: float, rng: np.random.Generator) -> None:
     """About its expectation: a translation's is exact, a scale's is lower than the truth and clearly above 0."""
     x, y = normal(rng, 10), normal(rng, 10, shift, scale)
-    results = [centred_w2(x(100), x(100), y(100), y(100)) for _ in range(200)]
+    results = [centred(x, y, 100) for _ in range(200)]
     check(results, shift**2 if shift else None)
     mean = np.mean([value for value, _ in results])
     assert mean == pytest.approx(1, abs=0.15) if shift else 1 < mean < 2.5
@@ -280,16 +285,16 @@ def test_sliced_error_over_directions(rng: np.random.Generator) -> None:
 def test_errors_are_conservative_for_equal_distributions(d: int, rng: np.random.Generator) -> None:
     """The first-order term of the limit is 0 there; what the potentials still show is up to twice the spread."""
     x, directions = normal(rng, d), random_projections(d, 50, rng)
-    centred = [centred_w2(x(100), x(100), x(100), x(100)) for _ in range(200)]
+    of_equal = [centred(x, x, 100) for _ in range(200)]
     sliced = [sliced_wasserstein(x(100), x(100), directions) for _ in range(200)]
     for results, truth in (
         ([solved(x(100), x(100), 2) for _ in range(200)], None),
         ([(one.value, one.std_error or 0) for one in sliced], None),
-        ([tuple(one) for one in centred], 0.0),
+        (of_equal, 0.0),
     ):
         share, ratio = coverage(results, truth)
         assert share >= 0.95 and 1.05 < ratio < 2
-    values = np.array([one.value for one in centred])
+    values = np.array([value for value, _ in of_equal])
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(200)
     assert 0.35 < np.mean(values < 0) < 0.7
 
@@ -306,7 +311,8 @@ def test_projections_are_uniform_unit_vectors(rng: np.random.Generator) -> None:
 def test_sliced_distance_of_a_translation(rng: np.random.Generator) -> None:
     """Each slice moves by the shift's projection, so SW2^2 is the mean of its square, |shift|^2 / d in expectation."""
     x, shift, projections = rng.standard_normal((500, 10)), np.full(10, 0.3), random_projections(10, 2000, rng)
-    value, _, mc_error = sliced_wasserstein(x, x + shift, projections)
+    found = sliced_wasserstein(x, x + shift, projections)
+    value, mc_error = found.value, found.mc_error
     assert value**2 == pytest.approx(np.mean((projections @ shift) ** 2), rel=1e-10)
     assert mc_error is not None
     assert value == pytest.approx(np.sqrt(shift @ shift / 10), abs=4 * mc_error)
@@ -317,11 +323,11 @@ def test_sliced_distance_in_one_dimension_and_of_itself(rng: np.random.Generator
     x, y = rng.standard_normal((40, 1)), rng.standard_normal((25, 1)) + 1
     for p in (1, 2):
         line = wasserstein(x, y, p)
-        value, std_error, mc_error = sliced_wasserstein(x, y, random_projections(1, 20, rng), p)
-        assert value == pytest.approx(line.value)
-        assert std_error == pytest.approx(line.std_error, rel=0.02)
-        assert mc_error == pytest.approx(0, abs=1e-12)
-    assert sliced_wasserstein(x, x, random_projections(1, 20, rng)) == (0, None, None)
+        sliced = sliced_wasserstein(x, y, random_projections(1, 20, rng), p)
+        assert sliced.value == pytest.approx(line.value)
+        assert sliced.std_error == pytest.approx(line.std_error, rel=0.02)
+        assert sliced.mc_error == pytest.approx(0, abs=1e-12)
+    assert sliced_wasserstein(x, x, random_projections(1, 20, rng)) == SlicedTransport(0, None, None)
     assert sliced_wasserstein(x, y, np.ones((1, 1))).mc_error is None
     assert sliced_wasserstein(x[:1], y, np.ones((2, 1))).std_error is None
 
@@ -340,11 +346,12 @@ def test_slices_one_by_one(n: int, m: int, count: int, p: int, seed: int) -> Non
     slices = [wasserstein(x @ one[:, None], y @ one[:, None], p) for one in directions]
     costs = np.array([one.value**p for one in slices])
     u, v = np.mean([one.u for one in slices], axis=0), np.mean([one.v for one in slices], axis=0)
-    value, std_error, mc_error = sliced_wasserstein(x, y, directions, p)
-    slope = p * value ** (p - 1)
-    assert value**p == pytest.approx(costs.mean())
-    assert std_error == pytest.approx(np.sqrt(u.var(ddof=1) / n + v.var(ddof=1) / m) / slope)
-    assert mc_error == pytest.approx(costs.std(ddof=1) / np.sqrt(count) / slope)
+    sliced = sliced_wasserstein(x, y, directions, p)
+    slope = p * sliced.value ** (p - 1)
+    assert sliced.value**p == pytest.approx(costs.mean())
+    assert sliced.std_error == pytest.approx(error_of_means(u, v) / slope)
+    np.testing.assert_allclose(sliced.influence, u / slope, atol=1e-9)
+    assert sliced.mc_error == pytest.approx(error_of_means(costs) / slope)
 
 
 def test_sliced_distance_agrees_with_pot(rng: np.random.Generator) -> None:
@@ -354,4 +361,4 @@ def test_sliced_distance_agrees_with_pot(rng: np.random.Generator) -> None:
     projections = random_projections(5, 30, rng)
     for p in (1, 2):
         expected = sliced_wasserstein_distance(x, y, projections=projections.T, p=p)
-        assert sliced_wasserstein(x, y, projections, p)[0] == pytest.approx(float(expected))
+        assert sliced_wasserstein(x, y, projections, p).value == pytest.approx(float(expected))

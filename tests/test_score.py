@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from estimates import pair
 from PIL import Image
 
 from deepgen_bench.metrics.features.frechet import frechet_distance, moments
@@ -48,7 +49,7 @@ def test_vectors_in_different_numbers_and_stored_moments(tmp_path: Path) -> None
     rows = score(tmp_path / "x.npy", tmp_path / "y.npy", extractor="data")
     assert {(row.n_real, row.n_generated) for row in rows} == {(40, 25), (20, 12), (10, 6)}
     expected = frechet_distance(x, y)
-    assert (rows[0].value, rows[0].std_error) == pytest.approx(tuple(expected), rel=1e-9)
+    assert (rows[0].value, rows[0].std_error) == pytest.approx(pair(expected), rel=1e-9)
     assert all(row.std_error is not None for row in rows)
     (row,) = score(tmp_path / "moments.npz", tmp_path / "y.npy", extractor="data")
     assert row.value == pytest.approx(rows[0].value, rel=1e-9)

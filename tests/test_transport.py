@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from estimates import pair
 
 from deepgen_bench.datasets.spec import DataSpec
 from deepgen_bench.metrics.context import Context
@@ -60,7 +61,7 @@ def test_family_on_images(rng: np.random.Generator) -> None:
     for name, basis in (("centred_w2", np.eye(16)), ("centred_w2 pca", np.linalg.svd(centred_train)[2][:8].T)):
         a, b = x @ basis, (x + 0.5) @ basis
         expected = centred_w2(a[:75], a[75:], b[:75], b[75:])
-        assert (rows[name].value, rows[name].std_error) == pytest.approx(tuple(expected))
+        assert (rows[name].value, rows[name].std_error) == pytest.approx(pair(expected))
     assert rows["sliced_w2"].variant == {"projections": 500}
     again = measure(100, real, real + np.uint8(8), context)
     assert {name: row.value for name, row in again.items()} == {name: row.value for name, row in rows.items()}
@@ -78,7 +79,7 @@ def test_family_on_vectors(rng: np.random.Generator) -> None:
     assert [row.n_real for row in rows.values()] == [row.n_generated for row in rows.values()] == [60, 60, 30, 60]
     halves = real[:30], real[30:60], generated[:30], generated[30:]
     centred = rows["centred_w2"]
-    assert (centred.value, centred.std_error) == pytest.approx(tuple(centred_w2(*halves)))
+    assert (centred.value, centred.std_error) == pytest.approx(pair(centred_w2(*halves)))
     few = measure(100, real, generated[:3], context)
     assert few["centred_w2"].status == "not_applicable" and "at least 4" in few["centred_w2"].reason
     assert few["w2"].status == few["sliced_w2"].status == "ok"

@@ -137,12 +137,10 @@ class _Gaussian:
 
     def whitened(self, centred: np.ndarray) -> np.ndarray:
         """z (n, r) with z A = `centred` (n, d), the points that the Gaussian has the moments of, less their mean."""
-        from scipy.linalg import solve_triangular
-
         if self.covariance is None:
             return np.sqrt(len(centred) - 1) * np.eye(len(centred))
         if self.triangular is not None:
-            return solve_triangular(self.triangular, centred.T, trans="T", check_finite=False).T
+            return np.linalg.solve(self.triangular.T, centred.T).T
         variances = np.square(self.factor).sum(axis=1)  # rows are orthogonal
         inverse = np.divide(1, variances, out=np.zeros_like(variances), where=variances > NULL * variances[-1])
         return centred @ (self.factor.T * inverse)
@@ -268,11 +266,12 @@ def _influences(
     shift = first.mean - second.mean
     mapped_x = np.square(first.whitened(x) @ vectors) @ values
     mapped_y = np.square(y @ (factor.T @ vectors)) @ (1 / values)
-    u = np.einsum("ij,ij->i", x, x) - mapped_x + 2 * (x @ shift)
-    v = np.einsum("ij,ij->i", y, y) - mapped_y - 2 * (y @ shift)
+    n, m = len(x), len(y)
+    u = (np.einsum("ij,ij->i", x, x) - mapped_x) * (n / (n - 1)) + 2 * (x @ shift)
+    v = (np.einsum("ij,ij->i", y, y) - mapped_y) * (m / (m - 1)) - 2 * (y @ shift)
     parallel = values[:, None] * (values / (values[:, None] + values))
     second_order = 2 * (values @ values) + np.square(parallel).sum() + np.square(values / 2).sum()
-    return u - u.mean(), v - v.mean(), (1 / len(x) + 1 / len(y)) ** 2 * float(second_order)
+    return u - u.mean(), v - v.mean(), (1 / n + 1 / m) ** 2 * float(second_order)
 
 
 def _estimate(sizes: list[_Size], weights: np.ndarray | None = None) -> Estimate:
