@@ -27,7 +27,7 @@ from deepgen_bench.storage.files import (
 from deepgen_bench.storage.keys import RunId
 from deepgen_bench.studies.study import Need
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised when the meaning of numbers in the tidy table changes; see CHANGELOG.md."""
 
 FORMAT = 3
