@@ -150,7 +150,7 @@ def test_a_damaged_file_is_named(tmp_path):
     pd.DataFrame(columns=COLUMNS[1:]).to_csv(path, index=False)
     with pytest.raises(UserError, match=rf"{path}: found columns \['dataset', .*; valid: experiment, dataset"):
         load_paired(tmp_path)
-    pd.DataFrame([["demo", "d", "final", "elbo", "", "a", "b", 1.0, "much", 3]], columns=COLUMNS).to_csv(
+    pd.DataFrame([["demo", "d", "final", "elbo", "", 3, "", "a", "", "b", "", 1.0, "much", 3]], columns=COLUMNS).to_csv(
         path, index=False
     )
     with pytest.raises(UserError, match=f"{path}: not a readable table"):

@@ -377,7 +377,7 @@ def test_notes_say_how_to_read_the_table(frame):
     (table,) = comparison_tables(frame(rows))
     notes = "\n".join(table.notes)
     for part in (
-        "over seeds, for likelihoods also over the test examples, otherwise given the one test set",
+        "over seeds, and over test examples where they are known to matter",
         "↑: larger is better. ↓: smaller is better. No arrow: not ranked.",
         "Checkpoint: final.",
         "oracle: real data",
