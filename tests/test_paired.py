@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 from tidy_rows import row
 
+from deepgen_bench.metrics.samples.optimal_transport import random_projections, sliced_wasserstein
 from deepgen_bench.report.data.paired import COLUMNS, load_paired, paired_differences, paired_errors
+from deepgen_bench.report.data.sheet import sheets
 from deepgen_bench.report.data.summary import aggregate
 from deepgen_bench.report.tables.comparison import comparison_tables
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.storage.files import write_arrays
+from deepgen_bench.storage.keys import InfluenceName
 from deepgen_bench.storage.results import load_results, write_rows
 
 N = 60
@@ -142,6 +145,29 @@ def test_pairs_of_two_machines_count_with_the_larger_error(measured, values, vec
     each = [load_paired(tmp_path / name)["std_error"].item() for name in ("one", "two")]
     both = load_paired(tmp_path / "one", tmp_path / "two", tmp_path / "one")
     assert both["std_error"].item() == max(each) > min(each)
+
+
+def test_the_interval_of_a_sample_metric_covers_its_mean_over_test_sets(frame):
+    """Sliced W2 of five samples to one test set, which is drawn anew in every repetition."""
+    rng = np.random.default_rng(0)
+    projections = random_projections(2, 20, rng)
+    means, inside = [], {"seeds": [], "both": []}
+    for _ in range(80):
+        test, rows, vectors = rng.standard_normal((100, 2)), [], {}
+        for seed in range(5):
+            estimate = sliced_wasserstein(test, 1.3 * rng.standard_normal((100, 2)), projections)
+            rows.append(row(metric="sliced_w2", variant="", value=estimate.value, seed=seed, run_id=f"run/seed_{seed}"))
+            name = InfluenceName("sliced_w2", "", "test", "", 360, 360).at("final", f"run/seed_{seed}")
+            vectors[name] = estimate.influence
+        table = frame(rows)
+        errors = paired_errors(paired_differences(table, vectors), "demo", "final")
+        (sheet,) = sheets(table, "final", errors).values()
+        (spread,) = sheet.spreads
+        means.append(spread.mean)
+        inside["seeds"].append(spread.half_width)
+        inside["both"].append(spread.margin)
+    covered = {name: np.mean(np.abs(means - np.mean(means)) <= widths) for name, widths in inside.items()}
+    assert covered["both"] >= 0.92 > covered["seeds"]
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -31,8 +31,8 @@ def anchors(text: str) -> set[str]:
 @every_page
 def test_every_command_and_file_exists(page: Path) -> None:
     text = page.read_text()
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {name for name in re.findall(r"deepgen-bench ([a-z]+)", text)} <= names
+    names = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    assert {name for name in re.findall(r"deepgen-bench ([a-z][a-z-]*)", text)} <= names
     for path in re.findall(r"`((?:docs|configs|tests|deepgen_bench|benchmarks|profiles)/[\w./-]+\.\w+)[`:]", text):
         assert (ROOT / path).exists(), path
 
