@@ -12,7 +12,9 @@ from deepgen_bench.plugins import CHECKS
 from deepgen_bench.report.tables.studies import write_study_table
 from deepgen_bench.runtime.errors import UserError
 from deepgen_bench.stages.study import measure_study
+from deepgen_bench.studies.estimators.sensitivity import Sensitivity, SensitivitySettings
 from deepgen_bench.studies.result import read_result
+from deepgen_bench.studies.study import Context as StudyContext
 
 CONFIG = Path(__file__).parents[1] / "configs" / "calibration.yaml"
 
@@ -134,3 +136,14 @@ def test_wrong_entries_are_named(entry, message, tmp_path):
     with pytest.raises(UserError) as caught:
         store_with(tmp_path, here=entry)
     assert message in str(caught.value)
+
+
+def test_no_ranked_metric_prefers_samples_that_vary_too_little():
+    """N(0, 0.64 I) in 64 dimensions has more precision and coverage than the truth; no metric that is ranked does."""
+    settings = SensitivitySettings(spaces=("gaussian_64",), n=300, n_transport=150, repetitions=5)
+    shares = Sensitivity("here", settings, StudyContext(0)).measure().tables["shares"]
+    shrunk = [line for line in shares if line["fault"] == "shrunk by 0.8"]
+    preferred = {line["metric"] for line in shrunk if line["gaussian_64"] == 0}
+    assert preferred >= {"precision", "density", "coverage", "w1", "w2"}
+    ranked = {line["metric"]: line["gaussian_64"] for line in shrunk if line["ranked"]}
+    assert {"sliced_w2", "mmd", "c2st", "kernel_distance"} <= set(ranked) and min(ranked.values()) >= 0.5
