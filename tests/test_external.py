@@ -158,7 +158,6 @@ def test_one_set_of_samples_is_one_replicate_and_no_spread(tmp_path: Path) -> No
             assert not any("±" in cell.text for cell in row[3:] if name == "ring_sample_size")
         notes = "\n".join(tables["ring"].notes)
         assert f"n/a (x): {ONE_SET}." in notes
-        assert "Not compared, fewer than two seeds with a finite value: x in precision" in notes
 
 
 # log-likelihoods

@@ -239,7 +239,7 @@ def test_measurements_that_are_gone_are_measured_before_they_are_aggregated(whol
 def test_damaged_measurements_beside_a_replicate_are_measured_again_at_once(whole, damage):
     before = numbers(whole)
     paths = sorted(whole.root.glob("runs/**/measurements/*"))
-    assert {path.suffix for path in paths} == {".json", ".npz"} and len(paths) == 6
+    assert {path.suffix for path in paths} == {".json", ".npz"} and len(paths) == 8
     for path in paths:
         content = path.read_bytes()
         DAMAGES[damage](path)
